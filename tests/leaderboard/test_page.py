@@ -1,0 +1,550 @@
+"""The page in a real browser: Chromium, driven by chromedriver's HTTP protocol (W3C WebDriver)."""
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.factories import HARDWARE, make_config, make_record
+from zoo.leaderboard.boards import Axis, Board, view
+from zoo.leaderboard.page import write_page
+from zoo.leaderboard.page.html import embed, render
+from zoo.leaderboard.page.payload import payload
+from zoo.leaderboard.record import Record, identity
+from zoo.leaderboard.store import Problem, Stored
+
+CHROMEDRIVER = shutil.which("chromedriver")
+FLAGS = (
+    "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
+    "--disable-background-networking --disable-component-update --disable-dev-shm-usage "
+    "--window-size=1200,900"
+).split()
+ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
+ENTER, TAB, ESCAPE = "\ue007", "\ue004", "\ue00c"
+
+
+class Browser:
+    """The few commands of WebDriver that the tests need."""
+
+    def __init__(self, port: int, profile: Path, flags: tuple[str, ...] = ()) -> None:
+        # A proxy of the environment must not see what goes to this machine.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        self._base = f"http://127.0.0.1:{port}"
+        options = {"args": [*FLAGS, f"--user-data-dir={profile}", *flags]}
+        wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        answer = self._send("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        self._base += f"/session/{answer['sessionId']}"
+
+    def _send(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._base + path, data, method=method)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with self._opener.open(request, timeout=30) as response:
+                return json.load(response)["value"]
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(json.load(error)["value"]["message"]) from None
+
+    def open(self, path: Path, fragment: str = "") -> None:
+        # The same address with another fragment would be no new page.
+        self._send("POST", "/url", {"url": "about:blank"})
+        self._send("POST", "/url", {"url": path.resolve().as_uri() + fragment})
+
+    def js(self, script: str, *args: Any) -> Any:
+        """Run a function body in the page and return what it returns."""
+        return self._send("POST", "/execute/sync", {"script": script, "args": list(args)})
+
+    def until(self, script: str, *args: Any) -> Any:
+        """Run a function body until what it returns is true."""
+        end = time.monotonic() + 5
+        while not (value := self.js(script, *args)):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.02)
+        return value
+
+    def find(self, selector: str) -> str:
+        found = self._send("POST", "/element", {"using": "css selector", "value": selector})
+        return str(found[ELEMENT])
+
+    def click(self, selector: str) -> None:
+        """Click as a person does: it fails where something else lies on top."""
+        self._send("POST", f"/element/{self.find(selector)}/click", {})
+
+    def type(self, selector: str, text: str) -> None:
+        self._send("POST", f"/element/{self.find(selector)}/value", {"text": text})
+
+    def press(self, key: str) -> None:
+        """Press a key wherever the focus is."""
+        actions = [{"type": "keyDown", "value": key}, {"type": "keyUp", "value": key}]
+        keyboard = {"type": "key", "id": "keyboard", "actions": actions}
+        self._send("POST", "/actions", {"actions": [keyboard]})
+
+    def cdp(self, command: str, **params: Any) -> Any:
+        return self._send("POST", "/goog/cdp/execute", {"cmd": command, "params": params})
+
+    def log(self) -> list[dict[str, Any]]:
+        """Return the console's messages since the last call."""
+        entries: list[dict[str, Any]] = self._send("POST", "/se/log", {"type": "browser"})
+        return entries
+
+    def quit(self) -> None:
+        self._send("DELETE", "")
+
+
+@pytest.fixture(scope="module")
+def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMEDRIVER is None:
+        pytest.skip("chromedriver is not installed (Debian: apt install chromium-driver)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    driver = subprocess.Popen(
+        [CHROMEDRIVER, f"--port={port}"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        assert driver.stdout is not None
+        said = ""
+        while "started successfully" not in said:
+            said = driver.stdout.readline()
+            assert said, "chromedriver ended before it was ready"
+        browser = Browser(port, tmp_path_factory.mktemp("profile"))
+        yield browser
+        browser.quit()
+    finally:
+        driver.terminate()
+        driver.wait(10)
+
+
+@pytest.fixture
+def browser(shared_browser: Browser) -> Iterator[Browser]:
+    """The browser; a test also fails when the page logged an error."""
+    shared_browser.log()
+    yield shared_browser
+    severe = [entry for entry in shared_browser.log() if entry["level"] == "SEVERE"]
+    assert severe == []
+
+
+TIME = Axis(key="time/train_s", label="training time (s)", direction="min", log=True)
+FLOPS = Axis(key="flops/total", label="training FLOPs", direction="min", log=True)
+BOARD = Board(
+    name="digits",
+    title="Digits: accuracy against time",
+    question="How much accuracy in what time?",
+    where={"data.name": "digits"},
+    quality=Axis(key="test/acc", label="test accuracy (%)", direction="max", percent=True),
+    costs=[TIME, FLOPS],
+)
+EMPTY = BOARD.model_copy(update={"name": "empty", "title": "Nothing", "where": {"data.name": "-"}})
+
+
+def run(name: str, accuracy: float | None, train_s: float | None, seed: int = 0, **more: Any) -> Record:
+    config = make_config(seed, model={"name": name})
+    command = f"python train.py model={name} seed={seed}"
+    return make_record(
+        seed, config=config, accuracy=accuracy, train_s=train_s, **{"command": command, **more}
+    )
+
+
+def flops(accuracy: float, train_s: float, total: float) -> dict[str, float]:
+    return {"test/acc": accuracy, "time/train_s": train_s, "flops/total": total}
+
+
+def small() -> list[Stored]:
+    """Six groups; by time a, b and c are the frontier, by FLOPs d alone."""
+    records = [
+        run("net-a", 0.90, 9.0),
+        run("net-b", 0.93, 10.0, 0),
+        run("net-b", 0.95, 12.0, 1),
+        run("net-c", 0.97, 100.0),
+        run("net-d", 0.97, 200.0, metrics=flops(0.97, 200.0, 1e9)),
+        run("net-e", 0.99, 5.0, 0),
+        run("net-e", None, 5.0, 1, status="diverged"),
+        run("net-f", None, None),
+    ]
+    return [Stored(r, Path(f"{r.id}.json"), r.seed == 0) for r in records]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    problems = [Problem(Path("/somewhere/outputs/abc/record.json"), "seed: Field required")]
+    return write_page(tmp_path_factory.mktemp("page"), [BOARD, EMPTY], small(), problems)
+
+
+COLUMN = """
+const [table] = [...document.querySelectorAll("table.groups")].filter((t) => t.checkVisibility());
+const heads = [...table.querySelectorAll("th button")].map((b) => b.textContent);
+const at = heads.indexOf(arguments[0]);
+return [...table.querySelectorAll("tbody tr")].map((r) => r.children[at].textContent);
+"""
+CLICK_HEAD = """
+const buttons = [...document.querySelectorAll("th button")].filter((b) => b.checkVisibility());
+const button = buttons.find((b) => b.textContent === arguments[0]);
+button.click();
+return button.closest("th").getAttribute("aria-sort");
+"""
+POINTS = """
+return Object.fromEntries(document.querySelector("section:not([hidden]) .plot").data
+  .filter((trace) => trace.mode === "markers").map((trace) => [trace.name, trace.x.length]));
+"""
+DRAWN = 'return document.querySelectorAll("section:not([hidden]) .plot svg .points path").length'
+
+
+def test_the_plot_has_a_point_for_each_group_with_both_values(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert browser.until(DRAWN) == 5
+    assert browser.js(POINTS) == {"on": 3, "off": 1, "diverged": 1}
+    line = browser.js('return [document.querySelector(".plot").data[0]].map((t) => [t.x, t.y])[0]')
+    assert line[0][1:-1] == [9, 11, 11, 100, 100]
+    assert line[1][1:] == [90, 90, 94, 94, 97, 97]
+    # Two seeds have an error bar, one seed has none and is hollow.
+    symbols, bars = browser.js(
+        'const t = document.querySelector(".plot").data.find((t) => t.name === "on");'
+        "return [t.marker.symbol, t.error_y.array]"
+    )
+    by_name = dict(zip(symbols, bars, strict=False))
+    assert sorted(symbols) == ["diamond", "diamond-open", "diamond-open"]
+    assert by_name["diamond"] == pytest.approx(1.41421, rel=1e-4)
+    assert by_name["diamond-open"] == 0
+
+
+def test_another_cost_has_another_frontier(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.until(DRAWN)
+    assert [c for c in browser.js(COLUMN, "frontier") if c] == ["◆ yes"] * 3
+    browser.js(
+        'const s = document.querySelector("section select"); s.value = "1";'
+        's.dispatchEvent(new Event("change"));'
+    )
+    marks = dict(
+        zip(browser.js(COLUMN, "model.name"), browser.js(COLUMN, "frontier"), strict=True)
+    )
+    assert [name for name, mark in marks.items() if mark] == ["net-d"]
+    assert browser.js(POINTS)["on"] == 1
+    title = browser.js('return document.querySelector(".plot").layout.xaxis.title.text')
+    assert title == "training FLOPs"
+
+
+def test_the_table_sorts_numbers_both_ways_with_missing_values_last(
+    browser: Browser, page: Path
+) -> None:
+    browser.open(page)
+    assert browser.js(COLUMN, "test accuracy (%)")[0] == "97.00", "best quality first"
+    assert browser.js(CLICK_HEAD, "training time (s)") == "ascending"
+    # net-e has a diverged run: it stands after those that are whole.
+    times = ["9", "11 ± 1.41", "100", "200", "5 ± 0", "-"]
+    assert browser.js(COLUMN, "training time (s)") == times
+    assert browser.js(CLICK_HEAD, "training time (s)") == "descending"
+    assert browser.js(COLUMN, "training time (s)") == [*reversed(times[:4]), "5 ± 0", "-"]
+    assert browser.js('return document.querySelectorAll("[aria-sort=descending]").length') == 1
+
+
+def test_one_seed_a_diverged_run_and_the_source_are_marked(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    names = [n.removesuffix("1 diverged") for n in browser.js(COLUMN, "model.name")]
+    seeds = dict(zip(names, browser.js(COLUMN, "n"), strict=True))
+    assert (seeds["net-a"], seeds["net-b"], seeds["net-e"]) == (
+        "1single run",
+        "2",
+        "1 of 2single run",
+    )
+    assert "net-e1 diverged" in browser.js(COLUMN, "model.name")
+    sources = dict(zip(names, browser.js(COLUMN, "source"), strict=True))
+    assert (sources["net-a"], sources["net-b"]) == ("curated", "curated, local")
+
+
+def test_the_filter_takes_rows_and_fades_points(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.until(DRAWN)
+    browser.type("section input", "NET-B curated")
+    assert browser.js(COLUMN, "model.name") == ["net-b"]
+    assert browser.js(DRAWN) == 5, "faded, not gone"
+    opacity = browser.js(
+        'return document.querySelector(".plot").data.filter((t) => t.mode === "markers")'
+        ".map((t) => [t.x.length, t.marker.opacity])"
+    )
+    assert sum(n for n, alpha in opacity if alpha == 1) == 1
+    assert sum(n for n, alpha in opacity if alpha < 0.5) == 4
+    browser.type("section input", " nothing")
+    assert browser.js(COLUMN, "model.name") == []
+
+
+def test_a_row_opens_its_runs(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.click("section tbody tr:nth-child(3) td:nth-child(4)")  # not on the button
+    browser.until('return document.querySelector("dialog").open')
+    commands = browser.js('return [...document.querySelectorAll(".command code")].map((c) => c.textContent)')
+    assert commands == [f"python train.py model=net-b seed={s}" for s in (0, 1)]
+    text = browser.js('return document.querySelector("dialog").textContent')
+    for said in ("ab" * 32, "c" * 40 + ", clean", "Test CPU, 2 threads", "8.0 GiB", "torch 2", "local"):
+        assert said in text
+    config = browser.js('return document.querySelector(".config").textContent')
+    assert "model:\n  name: net-b\n  depth: 8\n" in config
+    metrics = browser.js('return [...document.querySelectorAll(".metrics tr")].map((r) => r.innerText)')
+    assert "test/acc\t0.93" in metrics
+    curves = 'return document.querySelector("dialog .plot").data.map((t) => [t.name, t.x, t.y.length])'
+    assert browser.until(curves) == [[f"seed {s}", [10, 20, 30, 40, 50], 5] for s in (0, 1)]
+    browser.js(
+        'const s = document.querySelectorAll("dialog select")[1]; s.value = "3";'
+        's.dispatchEvent(new Event("change"));'
+    )
+    assert browser.js(curves)[0][1] == [0.1, 0.2, 0.3, 0.4, 0.5]
+    browser.press(ESCAPE)
+    browser.until('return !document.querySelector("dialog").open')
+    assert browser.js("return location.hash") == "#board=digits"
+
+
+def test_a_point_opens_its_runs(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.until(DRAWN)
+    spot = browser.js(
+        'const p = document.querySelector(".plot"); const t = p.data.find((t) => t.name === "off");'
+        "const box = p.getBoundingClientRect(), f = p._fullLayout;"
+        "return [box.left + f.margin.l + f.xaxis.d2p(t.x[0]), box.top + f.margin.t + f.yaxis.d2p(t.y[0])]"
+    )
+    at = {"x": spot[0], "y": spot[1], "button": "left", "clickCount": 1}
+    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
+        browser.cdp("Input.dispatchMouseEvent", type=kind, **at)
+        browser.until(  # the plot looks for the point under the pointer a moment later
+            'return document.querySelector(".plot .hovertext") || document.querySelector("dialog").open'
+        )
+    title = browser.until('return document.querySelector("dialog h2")?.textContent')
+    assert title == "net-d"
+
+
+def test_copy_gives_the_command(browser: Browser, page: Path) -> None:
+    record = small()[2].record
+    browser.open(page, f"#run={record.id}")
+    browser.js("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+    browser.click(".run.target .command button")
+    assert browser.until("return window.copied") == "python train.py model=net-b seed=1"
+    browser.until('return document.querySelector(".run.target button").textContent === "Copied"')
+
+
+def test_a_link_opens_a_run_and_an_unknown_one_says_so(browser: Browser, page: Path) -> None:
+    record = small()[3].record
+    browser.open(page, f"#run={record.id}")
+    browser.until('return document.querySelector("dialog").open')
+    assert browser.js('return document.querySelector("dialog h2").textContent') == "net-c"
+    assert record.id in browser.js('return document.querySelector(".run.target").textContent')
+    browser.open(page, "#run=0123")
+    assert browser.js('return document.querySelector("#notice").innerText') == (
+        "There is no run 0123 on this page."
+    )
+    assert not browser.js('return document.querySelector("dialog").open')
+
+
+def test_boards_switch_and_an_empty_one_says_what_to_type(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    visible = (
+        'return [...document.querySelectorAll("section")].filter((s) => s.checkVisibility())'
+        ".map((s) => s.querySelector('h2').textContent)"
+    )
+    assert browser.js(visible) == [BOARD.title]
+    browser.click("nav a:nth-child(2)")
+    browser.until('return location.hash === "#board=empty"')
+    assert browser.js(visible) == ["Nothing"]
+    current = 'return document.querySelector("nav [aria-current]").textContent'
+    assert browser.js(current) == "empty"
+    said = browser.js('return document.querySelector("section:not([hidden])").innerText')
+    assert "No run is on this board yet; make one with python train.py." in said
+    assert not browser.js('return document.querySelector("section:not([hidden]) .plot")')
+    browser.click("nav a:nth-child(1)")
+    browser.until(visible.replace("return", "return").replace(".map", ".some(() => true) && [1].map"))
+    assert browser.js(visible) == [BOARD.title]
+
+
+def test_the_keyboard_sorts_and_opens(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    focused = "return document.activeElement.textContent"
+    seen = []
+    for _ in range(25):
+        browser.press(TAB)
+        seen.append(browser.js(focused))
+        if seen[-1] == "training time (s)":
+            break
+    assert seen[-1] == "training time (s)", seen
+    assert browser.js('return document.activeElement.matches(":focus-visible")')
+    browser.press(ENTER)
+    assert browser.js(COLUMN, "training time (s)")[:2] == ["9", "11 ± 1.41"]
+    assert browser.js(focused) == "training time (s)", "the focus stays"
+    for _ in range(4):
+        browser.press(TAB)
+    assert browser.js(focused) == "net-a"
+    browser.press(ENTER)
+    assert browser.until('return document.querySelector("dialog h2")?.textContent') == "net-a"
+
+
+def test_the_header_and_the_footnote(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert "8 runs (6 curated, 2 local), made 2" in browser.js(
+        'return document.querySelector("#made").textContent'
+    )
+    problems = browser.js('return document.querySelector(".problems").innerText')
+    assert problems == "abc/record.json seed: Field required"
+    assert "somewhere" not in page.read_text()
+
+
+def test_hardware_and_emulation_are_said(browser: Browser, tmp_path: Path) -> None:
+    other = HARDWARE.model_copy(update={"cpu_name": "Other CPU"})
+    records = [run("a", 0.9, 1.0), run("a", 0.9, 2.0, hardware=other, id="f" * 16, emulated=True)]
+    stored = [Stored(r, Path(), True) for r in records]
+    browser.open(write_page(tmp_path, [BOARD], stored))
+    text = browser.js('return document.querySelector("main").innerText')
+    assert "2 kinds of hardware: their times stand side by side" in text
+    assert "wall clock is not the format's" in text
+    assert set(browser.js(COLUMN, "hardware")) == {"Test CPU, 2 threads", "Other CPU, 2 threads"}
+    assert browser.js('return document.querySelector("nav").hidden'), "one board needs no choice"
+
+
+EVIL = (
+    "<script>window.hacked=1</script><img src=x onerror=window.hacked=1></script>"
+    "<a href=\"javascript:window.hacked=1\">x</a>javascript:window.hacked=1'\"&amp;\u2028"
+)
+
+
+def hostile() -> tuple[Board, list[Stored]]:
+    stored = []
+    for seed, accuracy in ((0, 0.9), (1, 0.91)):
+        config = make_config(seed, model={"name": EVIL}, optimizer={EVIL: EVIL})
+        record = make_record(seed, config=config, accuracy=accuracy, command=EVIL)
+        more = {
+            "metrics": {**record.metrics, EVIL: 1.0},
+            "curve": {EVIL: record.curve["val/acc"]},
+            "libraries": {EVIL: EVIL},
+            "created_at": EVIL,
+            "hardware": HARDWARE.model_copy(update={"cpu_name": EVIL}),
+            "data": record.data.model_copy(update={"name": EVIL}),
+        }
+        stored.append(Stored(record.model_copy(update=more), Path(), True))
+    axis = Axis(key=EVIL, label=EVIL, direction="min")
+    board = BOARD.model_copy(
+        update={
+            "name": EVIL, "title": EVIL, "question": EVIL, "where": {}, "costs": [axis, TIME],
+            "columns": ["model.name", f"optimizer.{EVIL}"],
+            "quality": BOARD.quality.model_copy(update={"label": EVIL}),
+        }
+    )  # fmt: skip
+    return board, stored
+
+
+def test_a_hostile_record_is_text(browser: Browser, tmp_path: Path) -> None:
+    board, stored = hostile()
+    # Without its policy, so that nothing but the page's own care stands in the way.
+    problems = [Problem(Path("<img src=x onerror=window.hacked=1>.json"), EVIL)]
+    html = render(payload([board, EMPTY], stored, problems))
+    assert html.count("Content-Security-Policy") == 1
+    (tmp_path / "index.html").write_text(html.replace("Content-Security-Policy", "x-nothing"))
+    browser.open(tmp_path / "index.html")
+    assert browser.until(DRAWN) == 1
+    browser.js(
+        'const p = document.querySelector(".plot"), d = p.data.findIndex((t) => t.mode === "markers");'
+        "Plotly.Fx.hover(p, [{curveNumber: d, pointNumber: 0}])"
+    )
+    hover = browser.until('return document.querySelector(".plot .hovertext")?.textContent')
+    assert "<script>window.hacked=1</script>" in hover
+    assert EVIL == browser.js('return document.querySelector("h2").textContent')
+    assert EVIL in browser.js(COLUMN, "model.name")[0]
+    assert "<img src=x" in browser.js('return document.querySelector(".plot .ytitle").textContent')
+    browser.click("section tbody button.open")
+    browser.until('return document.querySelector("dialog .plot svg")')
+    commands = browser.js('return document.querySelector(".command code").textContent')
+    assert commands == EVIL
+    browser.js('document.querySelectorAll("dialog details").forEach((d) => { d.open = true; })')
+    assert EVIL in browser.js('return document.querySelector(".metrics").textContent')
+    # Tags that a string would have made, and links that lead anywhere but to this page.
+    strange = browser.js(
+        'return [...document.querySelectorAll("img, script, [onerror], a")]'
+        '.filter((e) => e.localName !== "a" || !(e.getAttribute("href") ?? "#").startsWith("#"))'
+        ".map((e) => e.localName)"
+    )
+    assert strange == ["script"] * 3
+    time.sleep(0.1)  # an image's error comes a little later
+    assert browser.js("return window.hacked") is None
+
+
+def test_the_policy_forbids_scripts_and_requests(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.js(
+        "const s = document.createElement('script'); s.textContent = 'window.hacked = 1';"
+        "document.body.append(s);"
+    )
+    assert browser.js("return window.hacked") is None
+    blocked = [e for e in browser.log() if "Content Security Policy" in e["message"]]
+    assert blocked, "and the browser says why"
+
+
+def test_the_page_asks_for_nothing(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    browser.until(DRAWN)
+    assert browser.js('return performance.getEntriesByType("resource").map((e) => e.name)') == []
+
+
+def test_the_data_cannot_leave_its_element() -> None:
+    text = embed({EVIL: EVIL})
+    assert not set("<>&\u2028\u2029") & set(text)
+    assert json.loads(text) == {EVIL: EVIL}
+
+
+def test_the_page_has_the_same_frontier_as_the_board() -> None:
+    stored = small()
+    shown = payload([BOARD], stored, [])["boards"][0]
+    for axis, frontier in zip(BOARD.costs, shown["frontiers"], strict=True):
+        groups = view(BOARD, [s.record for s in stored], axis.key).groups
+        on = {r.id for g in groups if g.on_frontier for r in g.records}
+        indices = {i for f in frontier for i in shown["groups"][f]["runs"]}
+        assert {stored[i].record.id for i in indices} == on
+
+
+@pytest.mark.parametrize("curves", [1, 5])
+def test_a_thousand_runs_fit_in_ten_megabytes(tmp_path: Path, curves: int) -> None:
+    def timed(record: Record, n: int) -> Record:
+        # No two runs take the same time, so that nothing can be shared.
+        curve = record.curve["val/acc"]
+        own = {
+            f"curve/{k}": curve.model_copy(
+                update={
+                    "train_s": [t * (1 + n / 997 + k / 31) for t in curve.train_s],
+                    "value": [v and v * (1 + n / 991 + k / 37) for v in curve.value],
+                }
+            )
+            for k in range(curves)
+        }
+        return record.model_copy(update={"curve": own})
+
+    template: Callable[[int], Record] = lambda n: make_record(  # noqa: E731
+        n % 3, config=make_config(n % 3, optimizer={"lr": n // 3}), points=100
+    )
+    stored = [Stored(timed(template(n), n), Path(), True) for n in range(1000)]
+    assert len({s.record.id for s in stored}) == 1000
+    path = write_page(tmp_path, [BOARD], stored)
+    assert path.stat().st_size < 10_000_000
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
+    record = make_record(points=5001)
+    shown = payload([], [Stored(record, Path(), True)], [])
+    step, _, tokens, _, value = shown["runs"][0]["curves"]["val/acc"]
+    steps, values = shown["pool"][step], shown["pool"][value]
+    assert tokens is None
+    assert len(steps) == len(values) == 200
+    assert (steps[0], steps[-1]) == (10, 50010)
+    assert steps == sorted(set(steps))
+
+
+def test_a_run_on_no_board_can_be_found(browser: Browser, tmp_path: Path) -> None:
+    record = make_record(0)
+    assert record.id == identity(record.config, record.data.sha256, "test")
+    browser.open(write_page(tmp_path, [EMPTY], [Stored(record, Path(), False)]))
+    browser.click("footer summary")
+    browser.click("footer a")
+    assert browser.until('return document.querySelector("dialog h2")?.textContent') == (
+        f"Run {record.id}"
+    )

@@ -1,0 +1,112 @@
+"""Checkpoints from which a cut-off run goes on with the same bits.
+
+The file is replaced atomically, so a run that is killed while it writes keeps the one before.
+Where an evaluation follows a batch, the checkpoint waits until it is done: the loop then resumes
+behind the evaluation, and no point of the curve is lost or doubled.
+"""
+
+import io
+import signal
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import callbacks as lightning_callbacks
+
+from zoo.callbacks.recorder import Recorder
+from zoo.errors import Interrupted
+from zoo.leaderboard.store import write_atomically
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's own checkpoint files, written whole or not at all."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+
+class Checkpoint(lightning_callbacks.Checkpoint):
+    """Save the run's state now and then, at its end, and when it is asked to stop.
+
+    Ctrl-C and SIGTERM end the run behind the step under way, with a checkpoint; a second Ctrl-C
+    ends it at once.
+
+    Args:
+        every_s: seconds between two checkpoints.
+        every_steps: or steps; None: by seconds.
+    """
+
+    def __init__(self, every_s: float = 30.0, every_steps: int | None = None) -> None:
+        self.every_s = every_s
+        self.every_steps = every_steps
+        self.path: Path | None = None
+        self._last_time = time.monotonic()
+        self._last_step = 0
+        self._signal: int | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage == "fit" and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._ask_to_stop)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt("stopped at once; the last checkpoint is kept")
+        self._signal = number
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._last_time = time.monotonic()
+        self._last_step = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        evaluates_next = (batch_idx + 1) % trainer.val_check_batch == 0  # type: ignore[operator]
+        if not evaluates_next:
+            self._save_if_due(trainer)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.state.fn == "fit":
+            self._save_if_due(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._save(trainer)
+
+    def _due(self, trainer: Trainer) -> bool:
+        if self._signal is not None:
+            return True
+        if self.every_steps is not None:
+            return trainer.global_step - self._last_step >= self.every_steps
+        return time.monotonic() - self._last_time >= self.every_s
+
+    def _save_if_due(self, trainer: Trainer) -> None:
+        if self._due(trainer):
+            self._save(trainer)
+        if self._signal is not None:
+            name = signal.Signals(self._signal).name
+            raise Interrupted(
+                f"stopped by {name} at step {trainer.global_step}; the checkpoint is kept, "
+                "type the same command to go on"
+            )
+
+    def _save(self, trainer: Trainer) -> None:
+        assert self.path is not None, "the run sets the path"
+        trainer.save_checkpoint(self.path)
+        self._last_time = time.monotonic()
+        self._last_step = trainer.global_step
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, Recorder):
+                callback.pause()

@@ -1,0 +1,195 @@
+"""The run's clock, counters and curves: what the record is made of.
+
+Three clocks that never overlap: training (data included), evaluation, and compilation (the first
+step of a compiled model). Checkpoints are on none of them. All of it is part of the checkpoint.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from zoo.budget import Budget
+from zoo.callbacks.curve import CurveLog, StepTimes
+from zoo.errors import Diverged
+from zoo.tasks.base import Task
+
+
+class Recorder(Callback):
+    """Counts, times and logs a run, ends it when its budget is used, and stops it on a NaN.
+
+    Args:
+        budget: told of steps and seconds; asked whether the run is over.
+        log_every_steps: steps between two points of the training curves.
+        compiled: the first step compiles and goes on the clock of compilation.
+        clock: seconds; replaced in tests.
+    """
+
+    def __init__(
+        self,
+        budget: Budget,
+        log_every_steps: int,
+        *,
+        compiled: bool = False,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.budget = budget
+        self.log_every_steps = log_every_steps
+        self.compiled = compiled
+        self.clock = clock
+        self.steps = self.samples = 0
+        self.tokens: int | None = None
+        self.train_s = self.eval_s = self.compile_s = self.wait_s = 0.0
+        self.times = StepTimes()
+        self.curves: dict[str, CurveLog] = {}
+        self.latest: dict[str, float] = {}
+        self.last_evaluation: int | None = None  # the step after which validation was read last
+        self._sums: dict[str, Tensor] = {}
+        self._batches = 0
+        self._step_s = 0.0  # of the update under way
+        self._mark = 0.0
+        self._wait_before = 0.0
+
+    # -- training ------------------------------------------------------------------------------
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stream = _stream(trainer)
+        self._wait_before = self.wait_s - (stream.wait_s if stream else 0.0)
+        self._mark = self.clock()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        assert isinstance(pl_module, Task)
+        samples, tokens = pl_module.count(batch)
+        self.samples += samples * trainer.world_size
+        if tokens is not None:
+            self.tokens = (self.tokens or 0) + tokens * trainer.world_size
+        for key, value in outputs.items():
+            value = value.detach()
+            self._sums[key] = self._sums[key] + value if key in self._sums else value
+        self._batches += 1
+
+        updated = trainer.global_step > self.steps
+        at_log = updated and trainer.global_step % self.log_every_steps == 0
+        if at_log:
+            self._read_sums(trainer)  # on a GPU this waits for the device: the clock is then true
+        now = self.clock()
+        self._step_s += now - self._mark
+        self._mark = now
+        if not updated:
+            return
+        self.steps = trainer.global_step
+        if self.compiled and self.compile_s == 0.0:
+            self.compile_s = self._step_s
+        else:
+            self.train_s += self._step_s
+            self.times.add(self._step_s)
+        self._step_s = 0.0
+        self.budget.used(self.steps, self.train_s)
+        if at_log:
+            self._log_training(trainer)
+        if self.budget.time_is_up:
+            trainer.should_stop = True
+
+    def _read_sums(self, trainer: Trainer) -> None:
+        for key, total in self._sums.items():
+            self.latest[f"train/{key}"] = float(total) / self._batches
+        self._sums.clear()
+        self._batches = 0
+
+    def _log_training(self, trainer: Trainer) -> None:
+        stream = _stream(trainer)
+        if stream is not None:
+            self.wait_s = self._wait_before + stream.wait_s
+        self.latest["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        if self.train_s > 0:
+            self.latest["perf/samples_per_s"] = self.samples / self.train_s
+        logged = {k: v for k, v in self.latest.items() if not k.startswith("val/")}
+        for key, value in logged.items():
+            if key != "perf/samples_per_s":
+                self._point(key, value)
+        for logger in trainer.loggers:
+            logger.log_metrics(logged, self.steps)
+        if not math.isfinite(self.latest["train/loss"]):
+            raise Diverged(
+                f"the training loss was {self.latest['train/loss']} at step {self.steps}"
+            )
+
+    def _point(self, key: str, value: float) -> None:
+        curve = self.curves.setdefault(key, CurveLog())
+        curve.add(self.steps, self.samples, self.tokens, self.train_s, value)
+
+    # -- evaluation ----------------------------------------------------------------------------
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _synchronise(pl_module)
+        self._mark = self.clock()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._end_evaluation(trainer, pl_module, "val/")
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._mark = self.clock()
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._end_evaluation(trainer, pl_module, "test/")
+
+    def _end_evaluation(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        _synchronise(pl_module)
+        scores = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(prefix)}
+        self.latest.update(scores)
+        now = self.clock()
+        self.eval_s += now - self._mark
+        self._mark = now
+        if prefix == "val/":
+            self.last_evaluation = self.steps
+            for key, value in scores.items():
+                self._point(key, value)
+        for logger in trainer.loggers:
+            logger.log_metrics(scores, self.steps)
+
+    def pause(self) -> None:
+        """Take the time since the last step off the training clock (a checkpoint was written)."""
+        self._mark = self.clock()
+
+    # -- the checkpoint ------------------------------------------------------------------------
+
+    _COUNTERS = ("steps", "last_evaluation", "samples", "tokens", "train_s", "eval_s", "compile_s", "wait_s")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "counters": {k: getattr(self, k) for k in self._COUNTERS},
+            "times": self.times.state_dict(),
+            "curves": {k: c.state_dict() for k, c in self.curves.items()},
+            "latest": dict(self.latest),
+            "sums": {k: float(v) for k, v in self._sums.items()},
+            "batches": self._batches,
+            "step_s": self._step_s,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for key, value in state["counters"].items():
+            setattr(self, key, value)
+        self.times.load_state_dict(state["times"])
+        for key, curve in state["curves"].items():
+            self.curves[key] = CurveLog()
+            self.curves[key].load_state_dict(curve)
+        self.latest = dict(state["latest"])
+        self._sums = {k: torch.tensor(v) for k, v in state["sums"].items()}
+        self._batches = state["batches"]
+        self._step_s = state["step_s"]
+        self.budget.used(self.steps, self.train_s)
+
+
+def _stream(trainer: Trainer) -> Any:
+    return getattr(trainer.datamodule, "stream", None)  # type: ignore[attr-defined]
+
+
+def _synchronise(pl_module: LightningModule) -> None:
+    if pl_module.device.type == "cuda":
+        torch.cuda.synchronize(pl_module.device)

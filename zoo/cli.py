@@ -1,0 +1,183 @@
+"""The `zoo` command: boards, the page and the records, without importing torch."""
+
+import dataclasses
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+import zoo
+from zoo.errors import UserError
+from zoo.leaderboard.boards import View, choose, get, load_boards, view
+from zoo.leaderboard.store import scan
+from zoo.leaderboard.terminal import print_board, print_problems
+
+ROOT = Path(__file__).resolve().parent.parent
+LEADERBOARDS = ROOT / "leaderboards"
+
+app = typer.Typer(
+    help="Boards and records of the experiment zoo; `python train.py --help` is about training.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+OutputDir = Annotated[
+    Path, typer.Option("--output-dir", envvar="ZOO_OUTPUT", help="where runs leave their records")
+]
+Leaderboards = Annotated[
+    Path, typer.Option("--leaderboards", help="boards (*.yaml) and curated records (records/)")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"zoo {zoo.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def board(
+    name: Annotated[str | None, typer.Argument(help="a board; every one with records if left out")] = None,
+    cost: Annotated[str | None, typer.Option(help="rank against this cost, e.g. flops/total")] = None,
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Print a board: mean, spread and n over seeds, and the Pareto frontier marked."""
+    boards = load_boards(leaderboards)
+    chosen = [choose(boards, name)] if name else list(boards.values())
+    stored, problems = scan(output_dir, leaderboards / "records")
+    records = [s.record for s in stored]
+    views = []
+    for item in chosen:
+        # Without a name, boards that have no such cost keep their own first one.
+        has_cost = name is not None or cost in {a.key for a in item.costs}
+        views.append(view(item, records, cost if has_cost else None))
+    if as_json:
+        print(json.dumps([_as_json(v) for v in views], indent=1))
+        return
+    console = Console()
+    by_id = {s.record.id: s for s in stored}
+    with_records = [v for v in views if v.groups]
+    for filled in views if name else with_records:
+        print_board(console, filled, by_id)
+    if not name and not with_records:
+        print("No records yet; make one with: python train.py")
+    print_problems(console, problems)
+
+
+def _as_json(filled: View) -> dict[str, Any]:
+    return {
+        "board": filled.board.name,
+        "cost": filled.cost.key,
+        "groups": [
+            {
+                "label": filled.label(g),
+                "config": {c: get(g.config, c) for c in filled.columns},
+                "on_frontier": g.on_frontier,
+                "seeds": g.seeds,
+                "records": [r.id for r in g.records],
+                "metrics": {k: dataclasses.asdict(c) for k, c in g.cells.items()},
+            }
+            for g in filled.groups
+        ],
+    }
+
+
+@app.command()
+def page(
+    out: Annotated[Path, typer.Option(help="folder of the page")] = Path("site"),
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Write the boards as one static page that needs no network, and a figure of each board."""
+    from zoo.leaderboard.page import write_page
+    from zoo.leaderboard.page.figure import frontier_svg
+    from zoo.leaderboard.store import write_atomically
+
+    boards = load_boards(leaderboards)
+    stored, problems = scan(output_dir, leaderboards / "records")
+    written = [write_page(out, list(boards.values()), stored, problems)]
+    for item in boards.values():
+        filled = view(item, (s.record for s in stored))
+        if filled.groups:
+            figure = out / f"{item.name}.svg"
+            write_atomically(figure, frontier_svg(filled).encode())
+            written.append(figure)
+    if as_json:
+        print(json.dumps({"written": [str(p) for p in written], "records": len(stored)}))
+    else:
+        print(f"{len(stored)} records on {written[0]}; figures: {', '.join(p.name for p in written[1:]) or 'none'}")
+
+
+@app.command()
+def records(
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Check every record against the schema; exit code 1 where one is not valid."""
+    stored, problems = scan(output_dir, leaderboards / "records")
+    if as_json:
+        listed = [{"id": s.record.id, "status": s.record.status, "curated": s.curated} for s in stored]
+        bad = [{"file": p.path.name, "reason": p.reason} for p in problems]
+        print(json.dumps({"records": listed, "problems": bad}, indent=1))
+    else:
+        curated = sum(s.curated for s in stored)
+        print(f"{len(stored)} valid records ({curated} curated, {len(stored) - curated} local)")
+        print_problems(Console(), problems)
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def merge(
+    ids: Annotated[list[str] | None, typer.Argument(help="run ids; every local record if left out")] = None,
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Copy local records among the curated ones, leaderboards/records."""
+    from zoo.leaderboard.store import write_record
+
+    stored, problems = scan(output_dir, None)
+    local = {s.record.id: s.record for s in stored}
+    for wanted in ids or []:
+        if wanted not in local:
+            raise UserError(f"run {wanted}: no valid record of it in {output_dir}; zoo records lists them")
+    chosen = [local[i] for i in ids] if ids else list(local.values())
+    for record in chosen:
+        write_record(record, leaderboards / "records" / f"{record.id}.json")
+    if as_json:
+        print(json.dumps({"merged": [r.id for r in chosen]}))
+    else:
+        print(f"{len(chosen)} records are curated now")
+        print_problems(Console(), problems)
+
+
+def main() -> None:
+    """Run a verb; a user's mistake ends in one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"zoo: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"zoo: {what}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)

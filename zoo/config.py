@@ -1,0 +1,331 @@
+"""From a command line to a checked configuration, and from its sections to objects.
+
+`launch` wraps Hydra for train.py, `compose` is the same for tests and tools. `check` refuses what
+does not go together, before anything is trained. `build` is the only place that turns a
+`_target_` into an object.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zoo.errors import Diverged, Interrupted, UserError, suggest
+from zoo.leaderboard.boards import flatten
+from zoo.overrides import CONF, ROOT, canonical, explain, sweep_overrides
+
+ALLOWED_PACKAGES = ("zoo", "torch", "torchvision", "timm", "lightning", "torchmetrics", "transformers")
+# Allowed packages' own ways to run or fetch foreign code.
+FORBIDDEN_TARGETS = (
+    "torch.hub", "torch.load", "torch.serialization", "torch.utils.cpp_extension",
+    "torch.utils.model_zoo", "torch.utils.collect_env", "torch.package", "torch.distributed",
+    "torch.multiprocessing", "torch.ops", "torch.classes", "torch.jit.load",
+)  # fmt: skip
+
+
+class _SweepsFolder(SearchPathPlugin):
+    """Makes the folder sweeps/ at the top a config group of its own."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        search_path.append("zoo", f"file://{ROOT}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class TrainerSection(_Section):
+    """The types and ranges of `trainer.*`; conf/trainer/default.yaml says what each key means."""
+
+    max_epochs: float | None = Field(gt=0)
+    max_steps: int | None = Field(gt=0)
+    max_samples: int | None = Field(gt=0)
+    budget_s: float | None = Field(gt=0)
+    accelerator: str = Field(pattern="^(auto|cpu|gpu)$")
+    devices: int = Field(ge=1)
+    strategy: str = Field(pattern="^(auto|ddp|ddp_spawn|ddp_fork)$")
+    accumulate: int = Field(ge=1)
+    gradient_clip: float | None = Field(gt=0)
+    compile: bool
+    channels_last: bool
+    peak_flops: float | None = Field(gt=0)
+    eval_every_epochs: float = Field(gt=0)
+    eval_every_steps: int | None = Field(gt=0)
+    log_every_steps: int = Field(ge=1)
+
+
+class _Open(BaseModel):
+    """A section whose further keys belong to its `_target_`, which checks them itself."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+
+
+class DataSection(_Open):
+    batch_size: int = Field(ge=1)
+    eval_batch_size: int = Field(ge=1)
+    train_samples: int | None = Field(None, gt=0)
+    image_size: int | None = Field(None, gt=0)
+    crop_padding: int = Field(0, ge=0)
+
+
+class OptimizerSection(_Open):
+    lr: float = Field(ge=0)
+    momentum: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+
+
+class SchedulerSection(_Open):
+    warmup_fraction: float = Field(ge=0, lt=1)
+    floor: float = Field(0.0, ge=0, le=1)
+
+
+class TaskSection(_Open):
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0)
+
+
+class Schema(BaseModel):
+    """Types and ranges of a whole configuration."""
+
+    model_config = ConfigDict(extra="allow")
+
+    seed: int = Field(ge=0, lt=2**32)
+    force: bool
+    model: _Open
+    data: DataSection
+    task: TaskSection
+    precision: _Open
+    optimizer: OptimizerSection
+    scheduler: SchedulerSection
+    delay: _Open
+    trainer: TrainerSection
+
+
+def check(config: DictConfig) -> dict[str, Any]:
+    """Check types, ranges and combinations.
+
+    Returns:
+        The resolved configuration as plain data, numbers in the types of the schema (so that
+        `lr=1` and `lr=1.0` are one configuration).
+
+    Raises:
+        UserError: the first thing that is wrong, in one sentence.
+    """
+    try:
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key or 'config'}: {_first_line(error)}") from None
+    plain.pop("hydra", None)
+    try:
+        checked = Schema.model_validate(plain).model_dump(by_alias=True, exclude_unset=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = flatten({"trainer": dict.fromkeys(TrainerSection.model_fields)})
+            raise UserError(f"{key}: no such key{suggest(key, known)}") from None
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UserError(f"{key}={first['input']}: {message}") from None
+    _refuse(checked)
+    return checked
+
+
+def _refuse(config: dict[str, Any]) -> None:
+    """Refuse combinations of options that do not go together."""
+    trainer, data, model = config["trainer"], config["data"], config["model"]
+    if all(trainer[k] is None for k in ("max_epochs", "max_steps", "max_samples", "budget_s")):
+        raise UserError(
+            "trainer: no budget is set, so training would never end; type trainer.max_epochs=10, "
+            "trainer.max_steps=1000, trainer.max_samples=100000 or trainer.budget_s=60"
+        )
+    if data["batch_size"] % trainer["devices"]:
+        raise UserError(
+            f"data.batch_size={data['batch_size']}: is shared among trainer.devices="
+            f"{trainer['devices']}; type a multiple of it"
+        )
+    if data["batch_size"] == trainer["devices"] and model.get("norm") == "batch":
+        raise UserError(
+            "model.norm=batch: batch norm has no variance to take at one sample a device; "
+            "type model.norm=group or a larger data.batch_size"
+        )
+    task = config["task"]
+    if (task.get("mixup") or task.get("cutmix")) and (data["batch_size"] // trainer["devices"]) % 2:
+        raise UserError(
+            f"data.batch_size={data['batch_size']}: mixup pairs the samples of a batch; "
+            "type an even number, or task.mixup=0 task.cutmix=0"
+        )
+    if data["name"] == "digits" and model["name"].startswith("vgg") and data["image_size"] < 32:
+        raise UserError(
+            f"data.image_size={data['image_size']}: {model['name']} halves the image five times; "
+            "type data.image_size=32"
+        )
+
+
+def factory(section: dict[str, Any]) -> Callable[..., Any]:
+    """Turn a section with a `_target_` into a function that makes the object.
+
+    `name` is the section's label in tables and is not passed on.
+
+    Args:
+        section: plain data with a `_target_`; may hold further ones inside.
+
+    Raises:
+        UserError: a target outside the allowed packages; and, when the function is called,
+            arguments that the target does not take.
+    """
+    from hydra.utils import instantiate
+
+    _check_targets(section)
+    label = section.get("name", section["_target_"])
+    arguments = {k: v for k, v in section.items() if k != "name"}
+
+    def make(*positional: Any, **extra: Any) -> Any:
+        try:
+            make_object = instantiate(arguments, _partial_=True, _convert_="all")
+            return make_object(*positional, **extra)
+        except hydra.errors.InstantiationException as error:
+            if isinstance(error.__cause__, UserError):
+                raise error.__cause__ from None
+            raise UserError(f"{label}: {_first_line(error.__cause__ or error)}") from error
+        except (TypeError, ValueError) as error:
+            raise UserError(f"{label}: {_first_line(error)}") from error
+
+    return make
+
+
+def build(section: dict[str, Any], **extra: Any) -> Any:
+    """Make the object of a section; `extra` are arguments that only the caller knows.
+
+    Raises:
+        UserError: see `factory`.
+    """
+    return factory(section)(**extra)
+
+
+def _check_targets(node: Any) -> None:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            _check_target(node["_target_"])
+        for value in node.values():
+            _check_targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            _check_targets(value)
+
+
+def _check_target(target: Any) -> None:
+    from hydra.utils import get_object
+
+    name = str(target)
+    permitted = name.split(".")[0] in ALLOWED_PACKAGES and not any(
+        name == bad or name.startswith(bad + ".") for bad in FORBIDDEN_TARGETS
+    )
+    if permitted:
+        try:
+            found = get_object(name)
+        except Exception as error:
+            raise UserError(f"_target_={name}: cannot be found ({_first_line(error)})") from None
+        # `torch.os.system` starts with torch and is not torch's: ask the object where it is from.
+        home = getattr(found, "__module__", None) or ""
+        permitted = home.split(".")[0] in ALLOWED_PACKAGES and not any(
+            home == bad or home.startswith(bad + ".") for bad in FORBIDDEN_TARGETS
+        )
+    if not permitted:
+        raise UserError(
+            f"_target_={name}: not allowed; only objects of {', '.join(ALLOWED_PACKAGES)} are built"
+        )
+
+
+@contextlib.contextmanager
+def _session() -> Iterator[None]:
+    GlobalHydra.instance().clear()
+    Plugins.instance().register(_SweepsFolder)
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+def compose(overrides: list[str] | None = None, *, with_hydra: bool = False) -> DictConfig:
+    """Compose a configuration as train.py does.
+
+    Args:
+        overrides: as typed, `precision=169` included.
+        with_hydra: keep Hydra's own section (a sweep's axes are in it).
+
+    Raises:
+        UserError: an option or a key does not exist.
+    """
+    typed = [canonical(o) for o in overrides or []]
+    with _session():
+        try:
+            return hydra.compose("train", typed, return_hydra_config=with_hydra)
+        except Exception as error:
+            raise _explained(error, typed) from error
+
+
+def _explained(error: Exception, overrides: list[str]) -> UserError:
+    """Say in one sentence which override Hydra did not understand."""
+    with _session():
+        keys = flatten(OmegaConf.to_container(hydra.compose("train"), resolve=False))  # type: ignore[arg-type]
+        known = [o for o in overrides if explain([o], keys) is None and "=" in o]
+        picks = [o for o in known if (CONF / o.split("=")[0]).is_dir()]
+        with contextlib.suppress(Exception):
+            keys |= flatten(OmegaConf.to_container(hydra.compose("train", picks), resolve=False))  # type: ignore[arg-type]
+    sections = {key.rsplit(".", n)[0]: None for key in keys for n in range(1, key.count(".") + 1)}
+    return explain(overrides, {**sections, **keys}) or UserError(_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def launch(task: Callable[[DictConfig], Any]) -> None:
+    """Run `task` on what the command line composes; a user's mistake ends in one sentence.
+
+    Exit codes: 0 done, 1 a job failed or diverged, 2 the command is wrong, 130 interrupted.
+    Set HYDRA_FULL_ERROR=1 to see tracebacks.
+    """
+    tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to us, whole
+    typed = [canonical(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [*typed, *sweep_overrides(typed)]
+    Plugins.instance().register(_SweepsFolder)
+    started = False
+
+    def job(config: DictConfig) -> Any:
+        nonlocal started
+        started = True
+        return task(config)
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
+    except (Interrupted, KeyboardInterrupt) as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(130)
+    except (UserError, Diverged) as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        sys.exit(1 if isinstance(error, Diverged) else 2)
+    except OSError as error:
+        if tracebacks:
+            raise
+        what = f"{error.filename}: " if error.filename else ""
+        print(f"train.py: {what}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+    except Exception as error:
+        if started or tracebacks:
+            raise
+        print(f"train.py: {_explained(error, [a for a in typed if not a.startswith('-')])}", file=sys.stderr)
+        sys.exit(2)

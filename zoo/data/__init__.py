@@ -1,0 +1,7 @@
+"""Data sets. Each builder returns a Lightning data module with the attributes of `ImageData`."""
+
+from zoo.data.cifar import cifar10, cifar100
+from zoo.data.digits import digits
+from zoo.data.imagenet import imagenet
+
+__all__ = ["cifar10", "cifar100", "digits", "imagenet"]

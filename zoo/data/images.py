@@ -1,0 +1,187 @@
+"""Image sets that fit in memory: tensors, augmented and normalised in batches."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+
+from zoo.data.augment import random_crop_flip
+from zoo.data.stream import EpochOrder, TrainStream
+from zoo.errors import UserError
+from zoo.seeding import AUGMENT, SPLIT, generator
+
+SPLIT_SEED = 0  # the validation split is the same for every seed of a run
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Images (N, C, H, W) of uint8 and their labels (N,) of int64."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, index: Tensor) -> "Split":
+        return Split(self.images[index].contiguous(), self.labels[index].contiguous())
+
+
+def fingerprint(*splits: Split) -> str:
+    """Return the sha256 over the pixels and labels of every split, in order."""
+    digest = hashlib.sha256()
+    for split in splits:
+        digest.update(str(tuple(split.images.shape)).encode())
+        digest.update(split.images.contiguous().numpy().data)
+        digest.update(split.labels.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def stratified(labels: Tensor, count: int, seed: int = SPLIT_SEED) -> tuple[Tensor, Tensor]:
+    """Choose `count` samples with every class in its share; largest remainders make up the sum.
+
+    Returns:
+        The indices that were chosen and the others, each in ascending order.
+    """
+    classes, sizes = labels.unique(return_counts=True)
+    shares = sizes.double() * count / len(labels)
+    quota = shares.floor().long()
+    by_remainder = torch.argsort(shares - quota, descending=True, stable=True)
+    quota[by_remainder[: count - int(quota.sum())]] += 1
+    order = torch.randperm(len(labels), generator=generator(SPLIT, seed))
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for label, n in zip(classes.tolist(), quota.tolist(), strict=True):
+        members = order[labels[order] == label]
+        chosen[members[:n]] = True
+    return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
+
+
+class ImageData(LightningDataModule):
+    """A classification set in memory.
+
+    The training loader is one stream over the whole run (`train_stream`); evaluation loaders go
+    through their split once, in order, without augmentation.
+
+    Args:
+        name: the set's name, for the record.
+        train, validation, test: the splits.
+        sha256: fingerprint of all samples.
+        num_classes: classes of the labels.
+        seed: the run's seed, for order and augmentation.
+        batch_size: samples of an update over all ranks.
+        eval_batch_size: samples of an evaluation batch.
+        crop_padding, flip: see `random_crop_flip`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        train: Split,
+        validation: Split,
+        test: Split,
+        *,
+        sha256: str,
+        num_classes: int,
+        seed: int,
+        batch_size: int,
+        eval_batch_size: int,
+        crop_padding: int,
+        flip: bool,
+    ) -> None:
+        super().__init__()
+        self.dataset_name = name
+        self.splits = {"train": train, "validation": validation, "test": test}
+        self.sha256 = sha256
+        self.num_classes = num_classes
+        self.in_chans = train.images.shape[1]
+        self.image_size = train.images.shape[-1]
+        self.sizes = {k: len(v) for k, v in self.splits.items()}
+        self.seed = seed
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.crop_padding = crop_padding
+        self.flip = flip
+        self.order = EpochOrder(len(train), batch_size, seed)
+        self.batches_per_epoch = self.order.batches_per_epoch
+        self.stream: TrainStream | None = None
+        self.total_batches = 0
+        pixels = train.images.float()
+        self._mean = pixels.mean((0, 2, 3), keepdim=True)
+        self._std = pixels.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Return fp32 images with the training split's mean 0 and deviation 1 per channel."""
+        return images.float().sub_(self._mean).div_(self._std)
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Return what a classification task must know of the data."""
+        shape = (self.in_chans, self.image_size, self.image_size)
+        return {"num_classes": self.num_classes, "image_shape": shape}
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return what an image model must know of the data."""
+        return {"num_classes": self.num_classes, "in_chans": self.in_chans}
+
+    def train_dataloader(self) -> TrainStream:
+        """Return the run's stream; `total_batches` says how long the run is."""
+        assert self.total_batches > 0, "the trainer sets total_batches before training"
+        self.stream = TrainStream(self._train_batches, self.total_batches)
+        return self.stream
+
+    def _train_batches(self, first: int) -> Iterator[tuple[Tensor, Tensor]]:
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        train = self.splits["train"]
+        batch = first
+        while True:
+            index = self.order[batch][rank::world]
+            images = random_crop_flip(
+                train.images[index],
+                padding=self.crop_padding,
+                flip=self.flip,
+                generator=generator(AUGMENT, self.seed, batch, rank),
+            )
+            yield self.normalise(images), train.labels[index]
+            batch += 1
+
+    def val_dataloader(self) -> "EvalLoader":
+        return self._eval_loader("validation")
+
+    def test_dataloader(self) -> "EvalLoader":
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> "EvalLoader":
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return EvalLoader(self, self.splits[split], rank, world)
+
+
+class EvalLoader:
+    """One pass over a split in order, the ranks taking turns sample by sample."""
+
+    def __init__(self, data: ImageData, split: Split, rank: int = 0, world: int = 1) -> None:
+        self._data = data
+        self._mine = torch.arange(rank, len(split), world)
+        self._split = split
+
+    def __len__(self) -> int:
+        return -(-len(self._mine) // self._data.eval_batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for index in self._mine.split(self._data.eval_batch_size):
+            yield self._data.normalise(self._split.images[index]), self._split.labels[index]
+
+
+def require_at_most(count: int | None, available: int, key: str) -> int:
+    """Return `count`, or all there are where it is None.
+
+    Raises:
+        UserError: more are asked for than there are.
+    """
+    if count is None:
+        return available
+    if count > available:
+        raise UserError(f"{key}={count}: there are only {available}; type {key}=null for all")
+    return count

@@ -1,0 +1,86 @@
+"""The training stream: one pass over it is the whole run, epoch after epoch, resumable anywhere.
+
+Batch i belongs to epoch i // batches_per_epoch; the epoch's order is a permutation drawn from
+(seed, epoch). So the stream can start at any batch, which is all that a resumed run needs, and
+its state is one number. The last samples that do not fill a batch wait for the next epoch's
+permutation.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.seeding import ORDER, generator
+
+Batch = Any
+
+
+class EpochOrder:
+    """Which samples stand in which batch.
+
+    Args:
+        samples: size of the training split.
+        batch_size: samples of a batch, over all ranks.
+        seed: the run's seed.
+
+    Raises:
+        UserError: a batch is larger than the data.
+    """
+
+    def __init__(self, samples: int, batch_size: int, seed: int) -> None:
+        if batch_size > samples:
+            raise UserError(
+                f"data.batch_size={batch_size}: the training split has only {samples} samples; "
+                f"type a smaller data.batch_size"
+            )
+        self.samples = samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.batches_per_epoch = samples // batch_size
+        self._epoch = -1
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def __getitem__(self, batch: int) -> Tensor:
+        """Return the indices of a batch, counted from the start of the run: (batch_size,)."""
+        epoch, place = divmod(batch, self.batches_per_epoch)
+        if epoch != self._epoch:
+            self._order = torch.randperm(self.samples, generator=generator(ORDER, self.seed, epoch))
+            self._epoch = epoch
+        return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+
+
+class TrainStream:
+    """The batches of a run from the first to the last, as Lightning's training loader.
+
+    Args:
+        start: called with the first batch's number, returns an iterator over batches from there.
+        length: batches of the whole run.
+    """
+
+    def __init__(self, start: Callable[[int], Iterator[Batch]], length: int) -> None:
+        self._start = start
+        self._length = length
+        self._next = 0
+        self.wait_s = 0.0  # seconds in which training waited for data
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Batch]:
+        batches = self._start(self._next)
+        while self._next < self._length:
+            began = time.perf_counter()
+            batch = next(batches)
+            self.wait_s += time.perf_counter() - began
+            self._next += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        return {"batch": self._next}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self._next = state["batch"]

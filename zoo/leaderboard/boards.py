@@ -1,0 +1,225 @@
+"""Boards: a YAML file in leaderboards/ asks a question, `view` answers it from records."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zoo.errors import UserError, suggest
+from zoo.leaderboard.frontier import Cell, Direction, Group, frontier, hardware_class
+from zoo.leaderboard.record import Record
+
+
+class Axis(BaseModel):
+    """A metric of the records and which way is better."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    key: str
+    label: str
+    direction: Direction
+    log: bool = False
+    percent: bool = False
+
+
+class Board(BaseModel):
+    """What a board shows; docs/boards.md describes the keys.
+
+    `where` maps dotted keys to a value or a list of values: of the configuration
+    (`model.name`), or of `data.*`, `hardware.*`, `status`. `columns` are configuration keys that
+    tell the groups apart; left out, they are the keys in which the groups differ.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    title: str
+    question: str
+    where: dict[str, Any] = Field(default_factory=dict)
+    quality: Axis
+    costs: list[Axis] = Field(min_length=1)
+    columns: list[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A board filled with records: groups of seeds, best quality first."""
+
+    board: Board
+    cost: Axis
+    groups: list[Group]
+    columns: list[str]
+    hardware: list[str]
+
+    def label(self, group: Group) -> str:
+        """Return the words that tell this group from the others, for a plot's point."""
+        values = [show(get(group.config, c)) for c in self.columns]
+        return " ".join(v for v in values if v) or "all"
+
+
+def load_board(path: Path) -> Board:
+    """Read one board.
+
+    Raises:
+        UserError: the file is no valid board; the sentence names the key.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+        if not isinstance(content, dict):
+            raise UserError(f"{path.name}: a board is a mapping with title, question, quality, costs")
+        return Board.model_validate({"name": path.stem, **content})
+    except yaml.YAMLError as error:
+        raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(p) for p in first["loc"])
+        raise UserError(f"{path.name}: {where}: {first['msg']}") from None
+
+
+def load_boards(folder: Path) -> dict[str, Board]:
+    """Read every board of a folder, by name."""
+    boards = (load_board(path) for path in sorted(folder.glob("*.yaml")))
+    return {board.name: board for board in boards}
+
+
+def choose(boards: Mapping[str, Board], name: str) -> Board:
+    """Return a board by name.
+
+    Raises:
+        UserError: there is none; the sentence has the nearest names.
+    """
+    if name not in boards:
+        raise UserError(f"board {name}: no such board{suggest(name, boards)}")
+    return boards[name]
+
+
+def get(tree: Mapping[str, Any], dotted: str) -> Any:
+    """Return the value at a dotted key, or None where there is none."""
+    node: Any = tree
+    for part in dotted.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return None
+        node = node[part]
+    return node
+
+
+def _field(record: Record, key: str) -> Any:
+    if key == "status":
+        return record.status
+    section, _, name = key.partition(".")
+    if section == "hardware":
+        return getattr(record.hardware, name, None)
+    if section == "data" and name in type(record.data).model_fields:
+        return getattr(record.data, name)
+    return get(record.config, key)
+
+
+def select(board: Board, records: Iterable[Record]) -> list[Record]:
+    """Return the records that the board's `where` lets in."""
+
+    def matches(record: Record) -> bool:
+        for key, wanted in board.where.items():
+            allowed = wanted if isinstance(wanted, list) else [wanted]
+            if _field(record, key) not in allowed:
+                return False
+        return True
+
+    return [r for r in records if matches(r)]
+
+
+def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -> View:
+    """Fill a board with records.
+
+    Args:
+        board: the question.
+        records: every record at hand; the board selects among them.
+        cost_key: which of the board's costs to rank against; the first where None.
+
+    Raises:
+        UserError: the board has no such cost.
+    """
+    by_key = {axis.key: axis for axis in board.costs}
+    if cost_key is not None and cost_key not in by_key:
+        raise UserError(f"cost {cost_key}: board {board.name} has no such cost{suggest(cost_key, by_key)}")
+    cost = by_key[cost_key] if cost_key else board.costs[0]
+    groups = frontier(
+        select(board, records),
+        cost.key,
+        board.quality.key,
+        cost_direction=cost.direction,
+        quality_direction=board.quality.direction,
+    )
+    for group in groups:
+        for axis in board.costs:
+            if axis.key not in group.cells:
+                group.cells[axis.key] = Cell.of(r.metrics.get(axis.key) for r in group.records)
+    columns = board.columns if board.columns is not None else differing_keys(groups)
+    hardware = sorted({hardware_class(r) for g in groups for r in g.records})
+    return View(board, cost, groups, columns, hardware)
+
+
+def differing_keys(groups: Iterable[Group]) -> list[str]:
+    """Return the configuration keys in which the groups differ, `X.name` first and alone.
+
+    Where a section's name differs (model.name), the keys beneath that differ with it are left out
+    as long as the name alone tells the groups apart.
+    """
+    flats = [flatten({k: v for k, v in g.config.items() if k != "seed"}) for g in groups]
+    if len(flats) < 2:
+        return ["model.name"] if flats and "model.name" in flats[0] else []
+    keys = dict.fromkeys(k for flat in flats for k in flat)
+    differ = [k for k in keys if len({repr(flat.get(k)) for flat in flats}) > 1]
+    differ.sort(key=lambda k: not k.endswith(".name"))
+    chosen: list[str] = []
+    classes = 1
+    for key in differ:
+        refined = len({tuple(repr(flat.get(k)) for k in [*chosen, key]) for flat in flats})
+        if refined > classes:
+            chosen.append(key)
+            classes = refined
+    return chosen
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return every leaf of a tree by its dotted key; a list is a leaf."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def show(value: Any) -> str:
+    """Format a configuration value for a table: short, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ",".join(show(v) for v in value)
+    return str(value)
+
+
+def show_number(value: float) -> str:
+    """Format a number in at most five characters and a unit prefix: 0.0123, 12.3, 36.5k, 166G."""
+    for limit, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= limit:
+            return f"{value / limit:.3g}{prefix}" if abs(value) < 1e18 else f"{value:.2e}"
+    return f"{value:.3g}"
+
+
+def show_cell(cell: Cell | None, axis: Axis) -> str:
+    """Format a cell: mean ± standard deviation; the n stands in its own column."""
+    if cell is None or cell.mean is None:
+        return "-"
+    if axis.percent:
+        text, spread = f"{100 * cell.mean:.2f}", f"{100 * (cell.std or 0.0):.2f}"
+    else:
+        text, spread = show_number(cell.mean), show_number(cell.std or 0.0)
+    # Without a second run there is no spread, and none of exactly zero is worth the room.
+    return text if not cell.std else f"{text} ± {spread}"

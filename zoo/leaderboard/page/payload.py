@@ -1,0 +1,198 @@
+"""From records to the page's data: plain JSON, every text that the page shows made here.
+
+A sweep's runs share most of their configuration, hardware and x values, so whatever can repeat
+stands once, in `pool`, and is named by its index there: this keeps 1000 runs in a few megabytes.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import yaml
+
+from zoo.leaderboard.boards import Axis, Board, get, show, show_cell, view
+from zoo.leaderboard.frontier import Cell, Group, hardware_class
+from zoo.leaderboard.page.ticks import prefix
+from zoo.leaderboard.record import Curve, Record
+from zoo.leaderboard.store import Problem, Stored
+
+MAX_POINTS = 200  # of a curve: a plot is about 600 pixels wide
+MIN_POINTS = 20
+# Points of all curves together; a point takes up to some 18 bytes, a y and often an x of its own.
+ALL_POINTS = 250_000
+
+
+class Pool:
+    """Values by index, equal ones once."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self._index: dict[str, int] = {}
+
+    def add(self, value: Any) -> int:
+        """Return the index of this value, which JSON must be able to hold."""
+        key = json.dumps(value)
+        if key not in self._index:
+            self._index[key] = len(self.items)
+            self.items.append(value)
+        return self._index[key]
+
+
+def payload(
+    boards: Sequence[Board], stored: Sequence[Stored], problems: Sequence[Problem]
+) -> dict[str, Any]:
+    """Return what the page's program reads; page/app.js and its neighbours are the reader."""
+    pool = Pool()
+    curves = sum(len(item.record.curve) for item in stored)
+    points = max(MIN_POINTS, min(MAX_POINTS, ALL_POINTS // max(1, curves)))
+    order = {item.record.id: index for index, item in enumerate(stored)}
+    curated = {item.record.id: item.curated for item in stored}
+    records = [item.record for item in stored]
+    return {
+        "made": _now().strftime("%Y-%m-%d %H:%M UTC"),
+        "boards": [_board(board, records, order, curated) for board in boards],
+        "runs": [_run(item, pool, points) for item in stored],
+        "problems": [_problem(problem) for problem in problems],
+        "pool": pool.items,
+    }
+
+
+def _now() -> datetime:
+    """Return the time, or the one that reproducible builds ask for."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    return datetime.fromtimestamp(int(epoch), UTC) if epoch.isdigit() else datetime.now(UTC)
+
+
+def _board(
+    board: Board, records: Sequence[Record], order: Mapping[str, int], curated: Mapping[str, bool]
+) -> dict[str, Any]:
+    # The frontier depends on the cost: one view for each, all over the same groups.
+    views = [view(board, records, axis.key) for axis in board.costs]
+    first = views[0]
+    place = {group.key: index for index, group in enumerate(first.groups)}
+    groups = []
+    for group in first.groups:
+        axes = [board.quality, *board.costs]
+        cells = [group.cells[axis.key] for axis in axes]
+        sources = {curated[r.id] for r in group.records}
+        groups.append(
+            {
+                "label": first.label(group),
+                "values": [show(get(group.config, c)) for c in first.columns],
+                "hardware": first.hardware.index(hardware_class(group.records[0])),
+                "runs": [order[r.id] for r in sorted(group.records, key=lambda r: r.seed)],
+                "source": ", ".join(
+                    name for name, kind in (("curated", True), ("local", False)) if kind in sources
+                ),
+                "diverged": sum(r.status == "diverged" for r in group.records),
+                "emulated": any(r.emulated for r in group.records),
+                "cells": [
+                    [_short(c.mean), _short(c.std), c.n, c.missing, _shown(c, a)]
+                    for c, a in zip(cells, axes, strict=True)
+                ],
+            }
+        )
+    return {
+        "name": board.name,
+        "title": board.title,
+        "question": board.question,
+        "quality": board.quality.model_dump(),
+        "costs": [axis.model_dump() for axis in board.costs],
+        "columns": first.columns,
+        "hardware": first.hardware,
+        "groups": groups,
+        "frontiers": [_frontier(v.groups, place) for v in views],
+    }
+
+
+def _shown(cell: Cell, axis: Axis) -> str:
+    """Format a cell as the terminal does, but FLOPs with a prefix: a column holds few digits."""
+    if cell.mean is None or axis.percent or abs(cell.mean) < 1e6:
+        return show_cell(cell, axis)
+    unit, letter = prefix(cell.mean)
+    mean = f"{cell.mean / unit:.4g}{letter}"
+    return mean if cell.std is None else f"{mean} ± {cell.std / unit:.2g}{letter}"
+
+
+def _frontier(groups: Sequence[Group], place: Mapping[str, int]) -> list[int]:
+    return sorted(place[group.key] for group in groups if group.on_frontier)
+
+
+def _run(item: Stored, pool: Pool, points: int) -> dict[str, Any]:
+    record = item.record
+    return {
+        "id": record.id,
+        "command": record.command,
+        "seed": record.seed,
+        "status": record.status,
+        "emulated": record.emulated,
+        "curated": item.curated,
+        # By section: a sweep changes one or two, the others are shared.
+        "config": [pool.add(_yaml(k, v)) for k, v in record.config.items()],
+        "facts": [pool.add(list(fact)) for fact in _facts(record).items()],
+        "metrics": [
+            pool.add(list(record.metrics)),
+            [_short(v, 9) for v in record.metrics.values()],
+        ],
+        "curves": {name: _curve(c, pool, points) for name, c in record.curve.items()},
+    }
+
+
+def _yaml(key: str, value: Any) -> str:
+    text: str = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=80)
+    return text
+
+
+def _facts(record: Record) -> dict[str, str]:
+    data, machine = record.data, record.hardware
+    clean = {True: "clean", False: "with uncommitted changes", None: "cleanliness not recorded"}
+    hardware = [hardware_class(record)]
+    if machine.device != "cpu":
+        hardware.append(f"{machine.cpu_name}, {machine.cpu_threads} threads")
+    hardware.append(f"{machine.memory_bytes / 2**30:.1f} GiB of memory")
+    if machine.driver:
+        hardware.append(f"driver {machine.driver}")
+    return {
+        "made": record.created_at,
+        "arithmetic": "emulated: its wall clock is not the format's"
+        if record.emulated
+        else "native",
+        "data": f"{data.name}: {data.train:,} train, {data.validation:,} validation, "
+        f"{data.test:,} test",
+        "data sha256": data.sha256,
+        "hardware": "; ".join(hardware),
+        "libraries": ", ".join(f"{k} {v}" for k, v in record.libraries.items()),
+        "git commit": f"{record.git.commit}, {clean[record.git.clean]}"
+        if record.git.commit
+        else "not from a checkout",
+        "zoo version": record.zoo_version,
+    }
+
+
+def _curve(curve: Curve, pool: Pool, points: int) -> list[int | None]:
+    def thin(values: Sequence[float | None]) -> int:
+        last = len(values) - 1
+        if last >= points:
+            values = [values[round(i * last / (points - 1))] for i in range(points)]
+        return pool.add([_short(v) for v in values])
+
+    columns = (curve.step, curve.samples, curve.tokens, curve.train_s, curve.value)
+    return [thin(c) if c is not None else None for c in columns]
+
+
+def _short(value: float | None, digits: int = 6) -> float | int | None:
+    """Round to significant digits; a whole number stays what it is, without its '.0'."""
+    if value is None or isinstance(value, int):
+        return value
+    if value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    return float(f"{value:.{digits}g}")
+
+
+def _problem(problem: Problem) -> list[str]:
+    path = problem.path
+    name = f"{path.parent.name}/{path.name}" if path.name == "record.json" else path.name
+    # The page is published: an error of the file system would tell the folders of the machine.
+    return [name, problem.reason.replace(str(path), name)]

@@ -1,0 +1,158 @@
+"""The record of a run: one JSON document, the only source of truth.
+
+W&B, the page and the tables are views of records. docs/record.md lists every field and metric.
+A record never holds a host name, a user name, a path or a key.
+"""
+
+import hashlib
+import json
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SCHEMA_VERSION = 1
+
+# What never decides a result, and so is neither in a record's configuration nor in its id.
+# A trailing dot means the whole section.
+NOT_IN_CONFIG = (
+    "hydra.",
+    "paths.",
+    "logger.",
+    "force",
+    "data.root",
+    "data.cache_dir",
+    "data.num_workers",
+    "callbacks.checkpoint.",
+    "callbacks.progress.",
+)
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Git(_Part):
+    """The commit that the code came from, where it came from a checkout."""
+
+    commit: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
+    clean: bool | None = None
+
+
+class Data(_Part):
+    """What was trained on: the fingerprint is the sha256 of the samples as they are stored."""
+
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    train: int = Field(ge=1)
+    validation: int = Field(ge=0)
+    test: int = Field(ge=0)
+
+
+class Hardware(_Part):
+    """Where the numbers about time come from."""
+
+    device: Literal["cpu", "cuda", "mps"]
+    device_name: str
+    device_count: int = Field(ge=1)
+    cpu_name: str
+    cpu_threads: int = Field(ge=1)
+    memory_bytes: int = Field(ge=1)
+    driver: str | None = None
+
+
+class Curve(_Part):
+    """One metric over training; the lists are of equal length, one entry a point."""
+
+    step: list[int] = Field(default_factory=list)
+    samples: list[int] = Field(default_factory=list)
+    tokens: list[int] | None = None
+    train_s: list[Finite] = Field(default_factory=list)
+    value: list[Finite | None] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _equal_lengths(self) -> "Curve":
+        columns = [self.step, self.samples, self.train_s, self.value]
+        if self.tokens is not None:
+            columns.append(self.tokens)
+        if len({len(c) for c in columns}) != 1:
+            raise ValueError("the lists of a curve must be of equal length")
+        return self
+
+
+class Record(_Part):
+    """One run. `metrics` holds every scalar by its key: docs/record.md has the table."""
+
+    schema_version: Literal[1]
+    id: str = Field(pattern=r"^[0-9a-f]{16}$")
+    status: Literal["finished", "diverged"]
+    command: str
+    config: dict[str, Any]
+    seed: int = Field(ge=0)
+    zoo_version: str
+    created_at: str
+    git: Git
+    data: Data
+    metrics: dict[str, Finite | None]
+    curve: dict[str, Curve]
+    hardware: Hardware
+    libraries: dict[str, str]
+    emulated: bool
+
+    @field_validator("metrics", mode="before")
+    @classmethod
+    def _none_for_nan(cls, metrics: Any) -> Any:
+        if not isinstance(metrics, dict):
+            return metrics
+        return {
+            k: None if isinstance(v, float) and not math.isfinite(v) else v
+            for k, v in metrics.items()
+        }
+
+    def to_json(self) -> str:
+        """Return the document as it is stored: compact, one line a top-level field."""
+        fields = self.model_dump(mode="json")
+        lines = [f"{json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in fields.items()]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def identity(config: dict[str, Any], data_sha256: str, version: str) -> str:
+    """Return a run's id: 16 hex digits over what decides its result.
+
+    Args:
+        config: the resolved configuration without what `NOT_IN_CONFIG` names; holds the seed.
+        data_sha256: the data's fingerprint.
+        version: the package's version.
+    """
+    decides = {"config": config, "data": data_sha256, "version": version}
+    text = json.dumps(decides, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def deciding_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of the configuration without the keys that decide no result."""
+
+    def keep(node: dict[str, Any], prefix: str) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for key, value in node.items():
+            path = f"{prefix}{key}"
+            if path in NOT_IN_CONFIG or f"{path}." in NOT_IN_CONFIG:
+                continue
+            kept[key] = keep(value, f"{path}.") if isinstance(value, dict) else value
+        return kept
+
+    return keep(config, "")
+
+
+def decides_result(key: str) -> bool:
+    """Whether an override of this dotted key belongs to the run's command.
+
+    >>> decides_result("optimizer.lr"), decides_result("paths.output_dir"), decides_result("force")
+    (True, False, False)
+    """
+    return not any(
+        key == name or key + "." == name or (name.endswith(".") and key.startswith(name))
+        for name in NOT_IN_CONFIG
+    )

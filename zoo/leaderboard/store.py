@@ -1,0 +1,138 @@
+"""Records on disk: written whole or not at all, read by any number of readers.
+
+A run writes `<output_dir>/<id>/record.json`; `leaderboards/records/<id>.json` are the curated,
+committed ones. A writer fills a hidden file and renames it, so a reader never sees half a record.
+"""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from zoo.leaderboard.record import Record
+
+MAX_RECORD_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record and where it stands: `curated` is in leaderboards/records, else it is local."""
+
+    record: Record
+    path: Path
+    curated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A file that is no valid record, and why, in one sentence."""
+
+    path: Path
+    reason: str
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, durably: after a crash the old or the new file is there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    try:
+        with open(scratch, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(scratch, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Store a record at `path`, replacing any earlier one of the same run."""
+    write_atomically(path, record.to_json().encode())
+
+
+def read_record(path: Path) -> Record:
+    """Read and validate one record.
+
+    Raises:
+        ValueError: what is wrong with the file, in one sentence.
+        OSError: the file cannot be read.
+    """
+    size = path.stat().st_size
+    if size > MAX_RECORD_BYTES:
+        raise ValueError(f"{size:,} bytes; a record has at most {MAX_RECORD_BYTES:,}")
+    try:
+        return Record.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the document"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ValueError(f"{where}: {first['msg']}{more}") from None
+
+
+def _record_files(folder: Path) -> Iterator[Path]:
+    """Yield `folder/*.json` and `folder/*/record.json`, sorted, without walking any deeper."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda e: e.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.name.endswith(".json"):
+            yield Path(entry.path)
+        elif entry.is_dir():
+            path = os.path.join(entry.path, "record.json")
+            if os.path.exists(path):
+                yield Path(path)
+
+
+def scan(output_dir: Path | None, curated_dir: Path | None) -> tuple[list[Stored], list[Problem]]:
+    """Read every record of both folders; a run in both counts once, as the curated one.
+
+    Returns:
+        The valid records and what is wrong with the other files.
+    """
+    found: dict[str, Stored] = {}
+    problems: list[Problem] = []
+    for folder, curated in ((curated_dir, True), (output_dir, False)):
+        for path in _record_files(folder) if folder is not None else ():
+            try:
+                record = read_record(path)
+                expected = path.stem if path.name != "record.json" else path.parent.name
+                if record.id != expected:
+                    raise ValueError(f"holds the record {record.id}, not {expected}")
+            except (ValueError, OSError) as error:
+                problems.append(Problem(path, str(error)))
+            else:
+                found.setdefault(record.id, Stored(record, path, curated))
+    return list(found.values()), problems
+
+
+def load_records(*folders: str | os.PathLike[str]) -> list[Record]:
+    """Return every valid record below the folders (`*.json` and `*/record.json`), each id once.
+
+    A file that is no valid record is left out with a warning that names it and the reason.
+    """
+    found: dict[str, Record] = {}
+    for folder in folders:
+        stored, problems = scan(Path(folder), None)
+        for item in stored:
+            found.setdefault(item.record.id, item.record)
+        _warn(problems)
+    return list(found.values())
+
+
+def _warn(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        warnings.warn(f"{problem.path.name}: {problem.reason}", stacklevel=3)

@@ -1,0 +1,123 @@
+"""Boards and records as tables that fit a terminal."""
+
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zoo.leaderboard.boards import View, get, load_boards, select, show, show_cell, view
+from zoo.leaderboard.frontier import Group, group_key
+from zoo.leaderboard.record import Record
+from zoo.leaderboard.store import Problem, Stored, scan
+
+
+def board_table(filled: View, stored: dict[str, Stored]) -> Table:
+    """Return a board as a table, best quality first; `*` marks the Pareto frontier.
+
+    Args:
+        filled: the board with its groups.
+        stored: records by id, for where they stand.
+    """
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in filled.columns:
+        table.add_column(column.removesuffix(".name"))
+    table.add_column(filled.board.quality.label, justify="right")
+    table.add_column("n", justify="right")
+    for axis in filled.board.costs:
+        table.add_column(axis.label, justify="right")
+    table.add_column("where")
+    for group in filled.groups:
+        quality = group.cells[filled.board.quality.key]
+        diverged = sum(r.status == "diverged" for r in group.records)
+        row = ["*" if group.on_frontier else "", *(show(get(group.config, c)) for c in filled.columns)]
+        row.append(show_cell(quality, filled.board.quality))
+        row.append(f"{len(group.records)}" + (f" ({diverged} diverged)" if diverged else ""))
+        row += [show_cell(group.cells[a.key], a) for a in filled.board.costs]
+        row.append(_where(group, stored))
+        # Text, not markup: a name with brackets in it is only a name.
+        table.add_row(*(Text(cell) for cell in row), style="bold" if group.on_frontier else None)
+    return table
+
+
+def _where(group: Group, stored: dict[str, Stored]) -> str:
+    curated = sum(stored[r.id].curated for r in group.records)
+    if curated in (0, len(group.records)):
+        return "curated" if curated else "local"
+    return f"{curated} curated, {len(group.records) - curated} local"
+
+
+def print_board(console: Console, filled: View, stored: dict[str, Stored]) -> None:
+    """Print a board with its question and what its marks mean."""
+    if not filled.groups:
+        console.print(f"{filled.board.title}: no records yet; make one with: python train.py", markup=False)
+        return
+    console.print(board_table(filled, stored))
+    n1 = sum(len(g.records) == 1 for g in filled.groups)
+    notes = [f"* on the Pareto frontier against {filled.cost.label}", "mean ± standard deviation over n seeds"]
+    if n1:
+        notes.append(f"{n1} of {len(filled.groups)} groups have one seed only")
+    if len(filled.hardware) > 1:
+        notes.append(f"times come from {len(filled.hardware)} kinds of hardware: {'; '.join(filled.hardware)}")
+    console.print("; ".join(notes) + ".\n", style="dim", markup=False)
+
+
+def print_problems(console: Console, problems: list[Problem]) -> None:
+    """Name the files that are no valid records."""
+    for problem in problems:
+        console.print(f"left out {problem.path.name}: {problem.reason}", style="yellow", markup=False)
+
+
+def report(
+    record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path, *, again: bool
+) -> None:
+    """Print what was trained, how well, how fast, where the record is, and its rank on the boards."""
+    console = Console()
+    path = output_dir / record.id / "record.json"
+    table = Table(box=box.SIMPLE, show_header=False, title_justify="left")
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column()
+    c = record.config
+    words = [str(get(c, f"{k}.name")) for k in ("model", "data", "precision", "optimizer", "delay")]
+    table.add_row("trained", Text(" + ".join(w for w in words if w != "none") + f", seed {record.seed}"))
+    scores = [(k, record.metrics.get(k)) for k in ("test/acc", "val/acc", "test/loss", "val/loss")]
+    table.add_row("how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status)
+    table.add_row("how fast", _speed(record))
+    table.add_row("record", Text(str(path if path.exists() else curated_dir / f"{record.id}.json")))
+    stored, _ = scan(output_dir, curated_dir)
+    for board in load_boards(boards_dir).values():
+        if not select(board, [record]):
+            continue
+        filled = view(board, (s.record for s in stored))
+        place = next((i for i, g in enumerate(filled.groups) if g.key == group_key(record)), None)
+        if place is not None and record.status == "finished":
+            on = "on" if filled.groups[place].on_frontier else "not on"
+            table.add_row(
+                "rank",
+                Text(f"{place + 1} of {len(filled.groups)} on board {board.name}, {on} its frontier "
+                     f"(zoo board {board.name})"),
+            )  # fmt: skip
+    if again:
+        console.print(f"run {record.id} is {record.status} already; type force=true to train it again", markup=False)
+    console.print(table)
+
+
+def _score(key: str, value: float) -> str:
+    return f"{key} {100 * value:.2f}%" if key.endswith("acc") else f"{key} {value:.4f}"
+
+
+def _speed(record: Record) -> str:
+    m = record.metrics
+    parts = []
+    for key, form in (
+        ("train/steps", "{:,.0f} steps"),
+        ("time/train_s", "{:,.1f} s of training"),
+        ("time/eval_s", "{:,.1f} s of evaluation"),
+        ("perf/samples_per_s", "{:,.0f} samples/s"),
+    ):
+        value = m.get(key)
+        if value is not None:
+            parts.append(form.format(value))
+    return ", ".join(parts) + (" (emulated arithmetic)" if record.emulated else "")

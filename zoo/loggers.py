@@ -1,0 +1,102 @@
+"""Where metrics go besides the record: W&B, a CSV file, or nowhere."""
+
+import contextlib
+import netrc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+
+from zoo.errors import UserError, suggest
+from zoo.leaderboard.record import Record
+
+if TYPE_CHECKING:
+    from zoo.run import Run
+
+NAMES = ("auto", "wandb", "csv", "none")
+
+
+def wandb_key_is_configured() -> bool:
+    """Whether W&B could go online without asking: a key in the environment or in netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    path = os.environ.get("NETRC", str(Path.home() / ".netrc"))
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+@contextlib.contextmanager
+def loggers(section: dict[str, Any], run: "Run") -> Iterator[list[Logger]]:
+    """Open the loggers of a run and close them however it ends: one W&B run a job.
+
+    Args:
+        section: `logger` of the configuration.
+        run: its id is W&B's too, so that a run that was cut off is one run there.
+
+    Raises:
+        UserError: an unknown logger.
+    """
+    kind = section["name"]
+    if kind not in NAMES:
+        raise UserError(f"logger.name={kind}: no such logger{suggest(kind, NAMES)}")
+    online = wandb_key_is_configured()
+    if kind == "auto":
+        kept_quiet = os.environ.get("WANDB_MODE") in ("disabled", "offline")
+        kind = "wandb" if online and not kept_quiet else "none"
+    if kind == "none" or not run.is_main:
+        yield []
+    elif kind == "csv":
+        yield [CSVLogger(str(run.folder), name="", version="")]
+    else:
+        with _wandb(section, run, online=online) as logger:
+            yield [logger]
+
+
+@contextlib.contextmanager
+def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[WandbLogger]:
+    import wandb
+
+    settings = wandb.Settings(
+        console="off",  # what is printed holds paths
+        disable_git=True,
+        disable_code=True,
+        save_code=False,
+        x_disable_meta=True,  # host name, program path, user
+        x_disable_stats=True,
+        x_disable_machine_info=True,
+        silent=True,
+        finish_timeout=120,  # a lost server must not hold the next job
+    )
+    logger = WandbLogger(
+        name=run.label,
+        id=run.id,
+        resume="allow",
+        project=section["project"],
+        entity=section["entity"],
+        group=section["group"],
+        save_dir=str(run.folder),
+        offline=not online,
+        config=run.decides,
+        settings=settings,
+        log_model=False,
+    )
+    try:
+        yield logger
+        wandb.finish()
+    except BaseException:
+        wandb.finish(exit_code=1)
+        raise
+
+
+def summarise(opened: list[Logger], record: Record) -> None:
+    """Write the record's metrics into the W&B summary."""
+    for logger in opened:
+        if isinstance(logger, WandbLogger):
+            summary = {**record.metrics, "status": record.status, "command": record.command}
+            logger.experiment.summary.update(summary)

@@ -1,0 +1,111 @@
+"""The command line before Hydra reads it: `precision=169`, and mistakes in one sentence.
+
+Hydra's grammar reads `169` as a number and refuses a number as the choice of a group. The file
+is called fp169.yaml; `canonical` turns a purely numeric choice N of a group into fpN where that
+file exists, alone (`precision=169`), in a list (`precision=169,32`) and in `choice(169, bf16)`.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from zoo.errors import UserError, suggest
+
+ROOT = Path(__file__).resolve().parent.parent
+CONF = ROOT / "conf"
+SWEEPS = ROOT / "sweeps"
+
+_NUMERIC = re.compile(r"^['\"]?(\d+(?:_\d+)*)['\"]?$")
+_GROUP_OVERRIDE = re.compile(r"^(?P<prefix>[+~]{0,2})(?P<group>[a-z_/]+)(?P<at>@[\w.:]+)?=(?P<value>.+)$")
+
+
+def groups() -> dict[str, list[str]]:
+    """Return every config group with its options, as the folders of conf/ and sweeps/ stand."""
+    found = {
+        str(folder.relative_to(CONF)): _options(folder)
+        for folder in sorted(CONF.rglob("*"))
+        if folder.is_dir() and folder.name != "local"
+    }
+    return {**found, "sweeps": _options(SWEEPS)}
+
+
+def _options(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder).with_suffix("")) for p in folder.rglob("*.yaml"))
+
+
+def _canonical_choice(group: str, choice: str) -> str:
+    match = _NUMERIC.match(choice.strip())
+    if match is None:
+        return choice
+    name = "fp" + match.group(1).replace("_", "")
+    return name if (CONF / group / f"{name}.yaml").exists() else choice
+
+
+def canonical(override: str) -> str:
+    """Return the override with numeric choices of a group by their file's name.
+
+    >>> canonical("precision=169")
+    'precision=fp169'
+    >>> canonical("precision=choice(169, bf16)")
+    'precision=choice(fp169, bf16)'
+    >>> canonical("seed=169")
+    'seed=169'
+    """
+    match = _GROUP_OVERRIDE.match(override)
+    if match is None or not (CONF / match["group"]).is_dir():
+        return override
+    value = re.sub(
+        r"[^,()\[\]\s]+", lambda m: _canonical_choice(match["group"], m.group()), match["value"]
+    )
+    return f"{match['prefix']}{match['group']}{match['at'] or ''}={value}"
+
+
+def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError | None:
+    """Find the override that names a group option or a key which does not exist.
+
+    Args:
+        overrides: the command line's overrides, canonical.
+        config_keys: every dotted key of the composed configuration, with its value.
+
+    Returns:
+        The error to show, or None where the overrides are not to blame.
+    """
+    known = groups()
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        bare = key.lstrip("+~").split("@")[0]
+        if bare in known:
+            for choice in re.findall(r"[\w./-]+", re.sub(r"^(choice|glob)\(", "", value)):
+                if choice not in known[bare] and choice != "null" and "glob(" not in value:
+                    return UserError(f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}")
+        elif not equals:
+            return UserError(f"{override}: an override is KEY=VALUE, for example seed=1")
+        elif key[0] not in "+~" and bare not in config_keys and not bare.startswith("hydra."):
+            if "." not in bare:
+                return UserError(f"{bare}: no such group or key{suggest(bare, [*known, *config_keys])}")
+            return UserError(f"{bare}: no such key{suggest(bare, config_keys)}")
+    return None
+
+
+def sweep_overrides(overrides: list[str]) -> list[str]:
+    """Return the overrides that a sweep file's numeric choices need.
+
+    A sweep file may say `precision: 169,fp32`; Hydra would read a number there too. Its axis is
+    given again by the file's name, unless the command line replaces that axis anyway.
+    """
+    given = {o.lstrip("+~").split("=")[0] for o in overrides}
+    added = []
+    for override in overrides:
+        group, _, name = override.partition("=")
+        folder = {"sweeps": SWEEPS, "experiment": CONF / "experiment"}.get(group.lstrip("+"))
+        path = folder / f"{name}.yaml" if folder else None
+        if path is None or not path.is_file():
+            continue
+        content = yaml.safe_load(path.read_text()) or {}
+        params = ((content.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
+        for axis, choices in params.items():
+            typed = f"{axis}={choices}"
+            if axis not in given and canonical(typed) != typed:
+                added.append(canonical(typed))
+    return added

@@ -1,0 +1,301 @@
+"""A run: its identity, its folder, what resumes it, and the record that it leaves.
+
+    outputs/ID/record.json   the record, there only when the run has ended
+    outputs/ID/last.ckpt     the state from which it goes on, and its final weights
+"""
+
+import datetime
+import fcntl
+import logging
+import math
+import os
+import shlex
+import warnings
+from pathlib import Path
+from typing import IO, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+import torch
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from torch import nn
+
+import zoo
+from zoo import hardware
+from zoo.budget import Budget
+from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
+from zoo.callbacks.checkpoint import AtomicCheckpointIO
+from zoo.config import build, factory
+from zoo.errors import Diverged, UserError
+from zoo.leaderboard.record import Curve, Data, Record, deciding_config, decides_result, identity
+from zoo.leaderboard.store import read_record, write_record
+from zoo.loggers import summarise
+from zoo.overrides import ROOT
+from zoo.tasks.base import Task, flops_of_step
+
+CURATED = ROOT / "leaderboards" / "records"
+
+# Lightning's notices about devices, tips and its own defaults: the zoo says what matters.
+for _name in ("lightning.pytorch", "lightning.fabric", "lightning"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+# Lightning 2.6 calls a function that torch 2.14 renamed; nothing that a user could change.
+warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+
+
+class Run:
+    """One training run under one identity.
+
+    As a context it holds the run's folder, so that two processes never train the same run.
+
+    Args:
+        config: what `zoo.config.check` returned.
+        data: the data module.
+        arithmetic: what the precision asks of the Trainer.
+
+    Raises:
+        UserError: in the constructor, what this machine cannot do; on entering, the run is being
+            trained by another process.
+    """
+
+    def __init__(self, config: dict[str, Any], data: Any) -> None:
+        self.config = config
+        self.data = data
+        self.seed: int = config["seed"]
+        self.decides = deciding_config(config)
+        self.id = identity(self.decides, data.sha256, zoo.__version__)
+        self.output_dir = Path(config["paths"]["output_dir"])
+        self.folder = self.output_dir / self.id
+        self.device = hardware.device_type(config["trainer"]["accelerator"])
+        self.arithmetic = build(config["precision"], device=self.device)
+        self.budget = Budget(
+            config["trainer"],
+            batches_per_epoch=data.batches_per_epoch,
+            batch_size=data.batch_size,
+        )
+        data.total_batches = self.budget.total_batches
+        self.recorder = Recorder(
+            self.budget,
+            config["trainer"]["log_every_steps"],
+            compiled=config["trainer"]["compile"],
+        )
+        self.command = _command()
+        self.is_main = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        self._lock: IO[str] | None = None
+        if config["trainer"]["devices"] > 1 and _in_multirun():
+            raise UserError(
+                f"trainer.devices={config['trainer']['devices']}: a sweep's jobs take one device "
+                "each; type trainer.devices=1, or run this job alone"
+            )
+
+    @property
+    def label(self) -> str:
+        """A few words that tell a person which run this is."""
+        words = [self.config[k]["name"] for k in ("model", "data", "precision", "optimizer", "delay")]
+        return " ".join([*(w for w in words if w != "none"), f"seed {self.seed}"])
+
+    @property
+    def record(self) -> Record | None:
+        """The record of this very run, where it has ended before, here or among the curated."""
+        for path in (self.folder / "record.json", CURATED / f"{self.id}.json"):
+            try:
+                return read_record(path)
+            except (OSError, ValueError):
+                continue
+        return None
+
+    @property
+    def checkpoint(self) -> Path | None:
+        """The file from which this run goes on, where it was cut off before."""
+        path = self.folder / "last.ckpt"
+        return path if path.exists() else None
+
+    def __enter__(self) -> "Run":
+        if self.is_main:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.folder / ".lock", "w")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._lock.close()
+                raise UserError(
+                    f"run {self.id}: another process is training it; wait for it, or change seed"
+                ) from None
+            if self.config["force"]:
+                # A forced run starts over; the old record stands until the new one replaces it.
+                (self.folder / "last.ckpt").unlink(missing_ok=True)
+            hardware.reset_peak_memory()
+        self.git = hardware.git_state(ROOT)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._lock is not None:
+            self._lock.close()
+
+    def trainer(self, loggers: list[Logger]) -> Trainer:
+        """Return Lightning's Trainer for this run's section `trainer`."""
+        section = self.config["trainer"]
+        callbacks: list[Callback] = [SeedEachStep(self.seed), self.recorder]
+        for name, entry in self.config.get("callbacks", {}).items():
+            if not isinstance(entry, dict):
+                raise UserError(f"callbacks.{name}: is a mapping with a _target_")
+            callback = build(entry)
+            if isinstance(callback, Checkpoint):
+                callback.path = self.folder / "last.ckpt"
+            callbacks.append(callback)
+        arguments = dict(self.arithmetic.trainer)
+        return Trainer(
+            accelerator="gpu" if self.device == "cuda" else self.device,
+            devices=section["devices"],
+            strategy=section["strategy"],
+            max_epochs=1,  # one pass over the stream is the whole run
+            max_steps=-1 if self.budget.max_steps is None else self.budget.max_steps,
+            val_check_interval=self.budget.eval_every_batches,
+            check_val_every_n_epoch=None,
+            accumulate_grad_batches=section["accumulate"],
+            gradient_clip_val=section["gradient_clip"],
+            callbacks=callbacks,
+            logger=loggers or False,
+            log_every_n_steps=section["log_every_steps"],
+            plugins=[AtomicCheckpointIO(), *arguments.pop("plugins", [])],
+            use_distributed_sampler=False,  # the streams share themselves out
+            num_sanity_val_steps=0,
+            enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=str(self.folder),
+            **arguments,
+        )
+
+    def task(self, net: nn.Module) -> Task:
+        """Return the task with this run's optimizer, schedule and budget around the model."""
+        section = self.config["trainer"]
+        if section["channels_last"]:
+            net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        task = build(
+            self.config["task"],
+            net=torch.compile(net) if section["compile"] else net,
+            make_optimizer=factory(self.config["optimizer"]),
+            schedule=build(self.config["scheduler"]),
+            progress=lambda: self.budget.progress,
+            **self.data.task_arguments(),
+        )
+        # A wrong key of the optimizer is the user's mistake: found here, before any training.
+        task.configure_optimizers()
+        return task
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the validation split was read after the last step."""
+        return self.recorder.last_evaluation == self.recorder.steps
+
+    def finish(self, task: Task, status: str, loggers: list[Logger]) -> Record:
+        """Write the record of a run that has ended, and return it.
+
+        Args:
+            task: the task that was trained.
+            status: finished or diverged.
+            loggers: told the final metrics.
+        """
+        record = Record(
+            schema_version=1,
+            id=self.id,
+            status=status,  # type: ignore[arg-type]
+            command=self.command,
+            config=self.decides,
+            seed=self.seed,
+            zoo_version=zoo.__version__,
+            created_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            git=self.git,
+            data=Data(name=self.data.dataset_name, sha256=self.data.sha256, **self.data.sizes),
+            metrics=self._metrics(task, status),
+            curve={k: Curve(**c.columns()) for k, c in sorted(self.recorder.curves.items())},
+            hardware=hardware.describe(self.device, self.config["trainer"]["devices"]),
+            libraries=hardware.libraries(),
+            emulated=self.arithmetic.emulated,
+        )
+        if self.is_main:
+            summarise(loggers, record)
+            write_record(record, self.folder / "record.json")
+        return record
+
+    def report(self, record: Record, *, again: bool = False) -> float | None:
+        """Show a record and return the task's validation objective.
+
+        Args:
+            record: of this run.
+            again: it was there before; nothing was trained now.
+
+        Raises:
+            Diverged: that is how the run ended; not in a sweep, where it is a result like others.
+        """
+        from zoo.leaderboard.terminal import report
+
+        if self.is_main:
+            report(record, self.output_dir, CURATED, CURATED.parent, again=again)
+        if record.status == "diverged" and not _in_multirun():
+            raise Diverged(
+                f"run {record.id} diverged: the training loss was no longer a finite number; "
+                "type a smaller optimizer.lr or trainer.gradient_clip=1"
+            )
+        objective = "val/acc" if "val/acc" in record.metrics else "val/loss"
+        return record.metrics.get(objective)
+
+    def _metrics(self, task: Task, status: str) -> dict[str, float | None]:
+        """Gather every scalar; docs/record.md has the table of keys."""
+        r, batch = self.recorder, self.data.batch_size * self.config["trainer"]["accumulate"]
+        devices = self.config["trainer"]["devices"]
+        values: dict[str, float | None] = {
+            k: v if math.isfinite(v) else None
+            for k, v in r.latest.items()
+            if not k.startswith("perf/")
+        }
+        values |= {
+            "train/steps": r.steps,
+            "train/samples": r.samples,
+            "train/tokens": r.tokens,
+            "train/epochs": r.samples / self.data.sizes["train"],
+            "time/train_s": r.train_s,
+            "time/eval_s": r.eval_s,
+            "time/compile_s": r.compile_s,
+            "time/data_wait_s": r.wait_s,
+            "perf/step_median_s": r.times.median(),
+            "perf/step_p95_s": r.times.p95(),
+            "perf/samples_per_s": _per_second(r.samples, r),
+            "perf/tokens_per_s": _per_second(r.tokens, r) if r.tokens is not None else None,
+            "mem/peak_bytes": hardware.peak_memory_bytes(self.device),
+            "model/parameters": sum(p.numel() for p in task.net.parameters()),
+        }
+        flops = flops_of_step(task, batch)
+        if flops is not None:
+            values["flops/sample_forward"], values["flops/step"] = flops
+            values["flops/total"] = flops[1] * r.steps
+            peak = self.config["trainer"]["peak_flops"]
+            if peak is None and self.device == "cuda":
+                peak = hardware.peak_flops(hardware.describe(self.device, devices).device_name)
+            if peak is not None and r.times.values:
+                values["perf/peak_flops"] = peak * devices
+                timed = flops[1] * (r.steps - (1 if r.compile_s else 0))
+                values["perf/mfu"] = timed / r.train_s / (peak * devices)
+        return values
+
+
+def _per_second(count: int, recorder: Recorder) -> float | None:
+    """Return a rate over the training clock; a compiled model's first step is not on it."""
+    if recorder.train_s <= 0 or recorder.steps == 0:
+        return None
+    timed = recorder.steps - (1 if recorder.compile_s else 0)
+    return count * timed / recorder.steps / recorder.train_s
+
+
+def _command() -> str:
+    """Return the command that makes this run again, without what decides nothing."""
+    overrides: list[str] = []
+    if HydraConfig.initialized():
+        overrides = list(HydraConfig.get().overrides.task)
+    kept = [o for o in overrides if decides_result(o.lstrip("+~").partition("=")[0])]
+    return shlex.join(["python", "train.py", *kept])
+
+
+def _in_multirun() -> bool:
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

@@ -1,0 +1,95 @@
+"""What every task shares: the optimizer, its schedule over the budget, and the counting."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from zoo.optim.schedules import Schedule
+
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
+
+
+class Task(LightningModule):
+    """A model with a loss.
+
+    Args:
+        net: the model.
+        make_optimizer: called with the parameters.
+        schedule: multiplier of the learning rate at a share of the budget.
+        progress: returns the share of the budget that is used, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        make_optimizer: MakeOptimizer,
+        schedule: Schedule,
+        progress: Callable[[], float],
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self._make_optimizer = make_optimizer
+        self._schedule = schedule
+        self._progress = progress
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
+        scheduler = LambdaLR(optimizer, lambda _: self._schedule(self._progress()))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def count(self, batch: Any) -> tuple[int, int | None]:
+        """Return the samples and the tokens (None where there are none) of a batch."""
+        raise NotImplementedError
+
+    def example(self, samples: int) -> Tensor:
+        """Return a model input of so many samples on the meta device, for counting FLOPs."""
+        raise NotImplementedError
+
+
+def flops_of_step(task: Task, batch_size: int) -> tuple[int, int] | None:
+    """Count the FLOPs (2 per multiply-add) of one sample's forward pass and of a training step.
+
+    Counted operation by operation on the meta device, where nothing is computed; products,
+    convolutions and attention count, elementwise work does not.
+
+    Args:
+        task: its `example` makes a batch of any size.
+        batch_size: samples of an update.
+
+    Returns:
+        (forward FLOPs of a sample, forward and backward FLOPs of an update), or None where the
+        model does not run on the meta device.
+    """
+    import copy
+
+    from torch.utils.flop_counter import FlopCounterMode
+
+    samples = 2  # batch norm wants two; every counted operation is linear in the batch
+    try:
+        net = copy.deepcopy(_uncompiled(task.net)).to("meta").train()
+        inputs = task.example(samples)
+        with FlopCounterMode(display=False) as forward:
+            outputs = net(inputs)
+        with FlopCounterMode(display=False) as backward:
+            outputs.sum().backward()
+    except (NotImplementedError, RuntimeError):
+        return None
+    ahead, back = forward.get_total_flops(), backward.get_total_flops()
+    return ahead // samples, (ahead + back) * batch_size // samples
+
+
+def _uncompiled(net: nn.Module) -> nn.Module:
+    return getattr(net, "_orig_mod", net)
+
+
+def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return a tensor of this shape that has no memory."""
+    return torch.empty(*shape, dtype=dtype, device="meta")

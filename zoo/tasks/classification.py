@@ -1,0 +1,100 @@
+"""Image classification: cross-entropy, with accuracy and top-5 accuracy over all samples."""
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchmetrics import MeanMetric, Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from zoo.tasks.base import Task, meta
+
+
+class ClassificationTask(Task):
+    """Learn classes of images.
+
+    Args:
+        net: images (B, C, H, W) to logits (B, num_classes).
+        num_classes: classes of the labels.
+        image_shape: (C, H, W).
+        label_smoothing: share of the target that is spread over all classes.
+        mixup, cutmix: alphas of timm's Mixup; 0: off. Training accuracy is then not defined.
+        shared: see `Task`.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        *,
+        num_classes: int,
+        image_shape: tuple[int, int, int],
+        label_smoothing: float = 0.0,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+        **shared: Any,
+    ) -> None:
+        super().__init__(net, **shared)
+        self.num_classes = num_classes
+        self.image_shape = image_shape
+        self.label_smoothing = label_smoothing
+        self._mixup = None
+        if mixup or cutmix:
+            from timm.data import Mixup
+
+            self._mixup = Mixup(
+                mixup, cutmix, label_smoothing=label_smoothing, num_classes=num_classes
+            )
+        self.scores = nn.ModuleDict({"val": self._new_scores(), "test": self._new_scores()})
+
+    def _new_scores(self) -> nn.ModuleDict:
+        scores: dict[str, Metric] = {
+            "acc": MulticlassAccuracy(self.num_classes, average="micro"),
+            "loss": MeanMetric(),
+        }
+        if self.num_classes > 5:
+            scores["acc5"] = MulticlassAccuracy(self.num_classes, average="micro", top_k=5)
+        return nn.ModuleDict(scores)
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+        images, labels = batch
+        if self._mixup is not None:
+            images, targets = self._mixup(images.clone(), labels)
+            loss = F.cross_entropy(self.net(images).float(), targets)
+            return {"loss": loss}
+        logits = self.net(images).float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        return {"loss": loss, "acc": (logits.detach().argmax(1) == labels).float().mean()}
+
+    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        images, labels = batch
+        logits = self.net(images).float()
+        scores = self.scores[split]
+        scores["loss"].update(F.cross_entropy(logits, labels), weight=len(labels))
+        for key in ("acc", "acc5"):
+            if key in scores:
+                scores[key].update(logits, labels)
+
+    def _publish(self, split: str) -> None:
+        for key, metric in self.scores[split].items():
+            self.log(f"{split}/{key}", metric.compute())
+            metric.reset()
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self._publish("val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self._publish("test")
+
+    def count(self, batch: tuple[Tensor, Tensor]) -> tuple[int, int | None]:
+        return len(batch[1]), None
+
+    def example(self, samples: int) -> Tensor:
+        return meta(samples, *self.image_shape)
+
+
