@@ -12,17 +12,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import hydra
-from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from zoo import plugins
 from zoo.errors import Diverged, Interrupted, UserError, suggest
 from zoo.leaderboard.boards import flatten
-from zoo.overrides import CONF, ROOT, canonical, explain, sweep_overrides
+from zoo.overrides import CONF, canonical, explain
 
 ALLOWED_PACKAGES = ("zoo", "torch", "torchvision", "timm", "lightning", "torchmetrics", "transformers")
 # Allowed packages' own ways to run or fetch foreign code.
@@ -31,13 +29,6 @@ FORBIDDEN_TARGETS = (
     "torch.utils.model_zoo", "torch.utils.collect_env", "torch.package", "torch.distributed",
     "torch.multiprocessing", "torch.ops", "torch.classes", "torch.jit.load",
 )  # fmt: skip
-
-
-class _SweepsFolder(SearchPathPlugin):
-    """Makes the folder sweeps/ at the top a config group of its own."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        search_path.append("zoo", f"file://{ROOT}")
 
 
 class _Section(BaseModel):
@@ -129,6 +120,11 @@ def check(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key or 'config'}: {_first_line(error)}") from None
     plain.pop("hydra", None)
+    return check_plain(plain)
+
+
+def check_plain(plain: dict[str, Any]) -> dict[str, Any]:
+    """Do what `check` does, for a configuration that is plain data already."""
     try:
         checked = Schema.model_validate(plain).model_dump(by_alias=True, exclude_unset=True)
     except ValidationError as error:
@@ -252,7 +248,7 @@ def _check_target(target: Any) -> None:
 @contextlib.contextmanager
 def _session() -> Iterator[None]:
     GlobalHydra.instance().clear()
-    Plugins.instance().register(_SweepsFolder)
+    plugins.register()
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         yield
 
@@ -301,8 +297,8 @@ def launch(task: Callable[[DictConfig], Any]) -> None:
     tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to us, whole
     typed = [canonical(argument) for argument in sys.argv[1:]]
-    sys.argv[1:] = [*typed, *sweep_overrides(typed)]
-    Plugins.instance().register(_SweepsFolder)
+    sys.argv[1:] = typed
+    plugins.register()
     started = False
 
     def job(config: DictConfig) -> Any:
@@ -318,6 +314,8 @@ def launch(task: Callable[[DictConfig], Any]) -> None:
     except (UserError, Diverged) as error:
         print(f"train.py: {error}", file=sys.stderr)
         sys.exit(1 if isinstance(error, Diverged) else 2)
+    except BrokenPipeError:
+        sys.exit(1)
     except OSError as error:
         if tracebacks:
             raise

@@ -8,8 +8,6 @@ file exists, alone (`precision=169`), in a list (`precision=169,32`) and in `cho
 import re
 from pathlib import Path
 
-import yaml
-
 from zoo.errors import UserError, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -78,7 +76,8 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
         if bare in known:
             for choice in re.findall(r"[\w./-]+", re.sub(r"^(choice|glob)\(", "", value)):
                 if choice not in known[bare] and choice != "null" and "glob(" not in value:
-                    return UserError(f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}")
+                    hint = f"; any of timm's: {bare}=timm {bare}.name={choice}" if "timm" in known[bare] else ""
+                    return UserError(f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}{hint}")
         elif not equals:
             return UserError(f"{override}: an override is KEY=VALUE, for example seed=1")
         elif key[0] not in "+~" and bare not in config_keys and not bare.startswith("hydra."):
@@ -86,26 +85,3 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
                 return UserError(f"{bare}: no such group or key{suggest(bare, [*known, *config_keys])}")
             return UserError(f"{bare}: no such key{suggest(bare, config_keys)}")
     return None
-
-
-def sweep_overrides(overrides: list[str]) -> list[str]:
-    """Return the overrides that a sweep file's numeric choices need.
-
-    A sweep file may say `precision: 169,fp32`; Hydra would read a number there too. Its axis is
-    given again by the file's name, unless the command line replaces that axis anyway.
-    """
-    given = {o.lstrip("+~").split("=")[0] for o in overrides}
-    added = []
-    for override in overrides:
-        group, _, name = override.partition("=")
-        folder = {"sweeps": SWEEPS, "experiment": CONF / "experiment"}.get(group.lstrip("+"))
-        path = folder / f"{name}.yaml" if folder else None
-        if path is None or not path.is_file():
-            continue
-        content = yaml.safe_load(path.read_text()) or {}
-        params = ((content.get("hydra") or {}).get("sweeper") or {}).get("params") or {}
-        for axis, choices in params.items():
-            typed = f"{axis}={choices}"
-            if axis not in given and canonical(typed) != typed:
-                added.append(canonical(typed))
-    return added

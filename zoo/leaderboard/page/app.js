@@ -11,6 +11,7 @@
   const sections = new Map();
   let current = null;
   let drawCurves = () => {};
+  let shownRun = null;
 
   const hashOf = (parts) => `#${new URLSearchParams(parts)}`;
   const linkOf = (board) => (run) => hashOf(board ? { board: board.name, run: run.id } : { run: run.id });
@@ -20,7 +21,7 @@
     const n = `${runs.length.toLocaleString("en")} ${runs.length === 1 ? "run" : "runs"}`;
     const local = runs.filter((run) => !run.curated).length;
     document.getElementById("made").textContent =
-      `${n} (${runs.length - local} curated, ${local} local), made ${DATA.made}`;
+      `${n} (${(runs.length - local).toLocaleString("en")} curated, ${local.toLocaleString("en")} local), made ${DATA.made}`;
     const nav = document.getElementById("boards");
     nav.hidden = boards.length < 2;
     nav.append(...boards.map((board) => el("a", { href: hashOf({ board: board.name }) }, board.name)));
@@ -85,16 +86,16 @@
     notice.hidden = id === null || place !== null;
     notice.textContent = notice.hidden ? "" : `There is no run ${short(id, 40)} on this page.`;
     showBoard(place?.board ?? wanted ?? current ?? DATA.boards[0]);
+    if (place) shownRun = id;
     if (place) drawCurves = showDetail(dialog, place.board, place.group, id, linkOf(place.board));
     else if (dialog.open) dialog.close();
   }
 
   dialog.addEventListener("close", () => {
     drawCurves = () => {};
-    // Without this Plotly would go on listening to the window for a plot that is gone.
-    dialog.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.purge(plot));
-    dialog.replaceChildren();
-    if (new URLSearchParams(location.hash.slice(1)).has("run")) {
+    emptyDialog(dialog);
+    // Closed by the reader, the address still names the run; closed by an address, another one.
+    if (new URLSearchParams(location.hash.slice(1)).get("run") === shownRun) {
       location.hash = current ? hashOf({ board: current.name }) : "";
     }
   });

@@ -49,7 +49,7 @@ function curvesBlock(runs, quality) {
       showlegend: traces.length > 1,
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", font: { color: c.ink } },
       xaxis: { ...baseAxis(c, CURVE_X[axis][0], false), showline: true, ticks: "outside" },
-      yaxis: { ...baseAxis(c, metric, false), automargin: true },
+      yaxis: { ...baseAxis(c, short(metric, 30), false), automargin: true },
     };
     node.setAttribute("aria-label", `Curve of ${metric} over ${CURVE_X[axis][0]}`);
     Plotly.react(node, traces, layout, PLOT_CONFIG);

@@ -55,6 +55,12 @@ function runArticle(run, link, target) {
   );
 }
 
+/** Without the purge Plotly would go on listening to the window for a plot that is gone. */
+function emptyDialog(dialog) {
+  dialog.querySelectorAll(".js-plotly-plot").forEach((plot) => Plotly.purge(plot));
+  dialog.replaceChildren();
+}
+
 /** Fill and show the dialog; `group` and `board` are null for a run that is on no board. */
 function showDetail(dialog, board, group, targetId, linkOf) {
   const indices = group ? group.runs : DATA.runs.flatMap((run, i) => (run.id === targetId ? [i] : []));
@@ -73,7 +79,8 @@ function showDetail(dialog, board, group, targetId, linkOf) {
     if (run.id === targetId) target = article;
     body.append(article);
   }
-  dialog.replaceChildren(el("div", { class: "top" }, heading, close), body);
+  emptyDialog(dialog);
+  dialog.append(el("div", { class: "top" }, heading, close), body);
   if (!dialog.open) dialog.showModal();
   curves.draw();
   heading.firstChild.focus({ preventScroll: true });

@@ -215,9 +215,9 @@ def _axes(view: View, across: Scale, up: Scale) -> list[str]:
         parts.append(_text(x, AREA.bottom + 19, text, "quiet xtick", "middle"))
     parts.append(f'<path class="axis" d="M{AREA.left} {AREA.bottom}H{AREA.right}"/>')
     middle = (AREA.left + AREA.right) / 2
-    parts.append(_text(middle, AREA.bottom + 40, view.cost.label, "", "middle", 80))
+    parts.append(_text(middle, AREA.bottom + 40, view.cost.label, "", "middle", limit=80))
     middle = (AREA.top + AREA.bottom) / 2
-    turned = _text(0, 0, view.board.quality.label, "", "middle", 44)
+    turned = _text(0, 0, view.board.quality.label, "", "middle", limit=44)
     parts.append(f'<g transform="translate(24 {middle:.1f}) rotate(-90)">{turned}</g>')
     return parts
 
@@ -250,7 +250,9 @@ def _notes(view: View, points: list[_Point]) -> list[str]:
     return [_text(24, HEIGHT - 16, " ".join(notes), "quiet", limit=130)] if notes else []
 
 
-def _text(x: float, y: float, text: str, css: str, anchor: str = "start", limit: int = 200) -> str:
+def _text(
+    x: float, y: float, text: str, css: str, anchor: str = "start", *, limit: int = 200
+) -> str:
     at = f' text-anchor="{anchor}"' if anchor != "start" else ""
     style = f' class="{css}"' if css else ""
     said = escape(_clean(shorten(text, limit)))

@@ -1,7 +1,8 @@
 // Labels for the points of the frontier: beside them, over nothing that matters (labels.py).
 "use strict";
 
-const GAPS = [9, 26, 44, 62, 80]; // between a point and its label, in pixels
+const GAPS = [9, 20, 32, 44, 56, 68, 80]; // between a point and its label, in pixels
+const MANY = 15; // so many points get only the labels that fit right beside them
 const LABEL_SIZE = 12;
 
 /** A wide enough guess at a text's width in pixels. */
@@ -20,8 +21,9 @@ function placeLabels(points, obstacles, width, height, [fx, fy]) {
   const taken = [...obstacles];
   const placed = [];
   const sides = [[fx, fy], [0, fy], [fx, 0], [fx, -fy], [-fx, fy], [-fx, 0], [0, -fy], [-fx, -fy]];
-  // On a narrow plot a long line to a far label says less than no label.
-  const candidates = GAPS.slice(0, width < 500 ? 2 : GAPS.length).flatMap((gap) => sides.map((side) => [gap, ...side]));
+  // Where there is little room, a long line to a far label says less than no label.
+  const gaps = points.length > MANY ? 1 : width < 500 ? 3 : GAPS.length;
+  const candidates = GAPS.slice(0, gaps).flatMap((gap) => sides.map((side) => [gap, ...side]));
   return points.map(([x, y, text]) => {
     const [w, h] = [textWidth(text), 1.25 * LABEL_SIZE];
     for (const [gap, dx, dy] of candidates) {
@@ -66,7 +68,11 @@ function notesFor(node, layout, points, all, stairs, [cost, quality], c) {
   // Domination keeps the corner towards less cost and more quality empty.
   const free = [cost.direction === "min" ? -1 : 1, quality.direction === "max" ? -1 : 1];
   const on = points.filter((p) => p.on).sort((a, b) => a.x - b.x);
-  const places = placeLabels(on.map((p) => [px(p.x), py(p.y), short(p.group.label, 40)]), obstacles, width, height, free);
+  const wanted = on.map((p) => [px(p.x), py(p.y), short(p.group.label, 40)]);
+  // First to last and last to first; the try with more labels, then fewer lines, is kept.
+  const tries = [placeLabels(wanted, obstacles, width, height, free), placeLabels(wanted.toReversed(), obstacles, width, height, free).reverse()];
+  const score = (some) => some.reduce((sum, place) => sum + (place ? 1000 - (place.leader ? 1 : 0) : 0), 0);
+  const places = score(tries[1]) > score(tries[0]) ? tries[1] : tries[0];
   return places.flatMap((place, i) => {
     if (!place) return [];
     // Plotly wants the logarithm of an annotation's place on a logarithmic axis.

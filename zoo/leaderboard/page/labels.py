@@ -4,9 +4,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 Line = tuple[float, float, float, float]
-_GAPS = (9.0, 26.0, 44.0, 62.0, 80.0)  # between a point and its label, in pixels
+_GAPS = (9.0, 20.0, 32.0, 44.0, 56.0, 68.0, 80.0)  # between a point and its label, in pixels
+_MANY = 15  # so many points get only the labels that fit right beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,9 @@ def place(
     free: tuple[int, int],
     size: float = 12.5,
 ) -> list[Label]:
-    """Place a label for each point, one after the other; a point without room gets none.
+    """Place a label for each point; a point without room gets none.
+
+    The labels go one after the other, first to last and last to first; the better try is kept.
 
     Args:
         points: x, y in pixels, and the text.
@@ -71,13 +73,26 @@ def place(
         free: the sides that domination keeps empty, as -1 or 1 in x and in y.
         size: the font's.
     """
+    tries = (_place(order, obstacles, area, free, size) for order in (points, points[::-1]))
+    return max(tries, key=lambda labels: (len(labels), -sum(bool(x.leader) for x in labels)))
+
+
+def _place(
+    points: Sequence[tuple[float, float, str]],
+    obstacles: Sequence[Box],
+    area: Box,
+    free: tuple[int, int],
+    size: float,
+) -> list[Label]:
     placed: list[Label] = []
     taken = list(obstacles)
+    gaps = _GAPS if len(points) <= _MANY else _GAPS[:1]
     sides = [free, (0, free[1]), (free[0], 0), (free[0], -free[1]), (-free[0], free[1])]
     sides += [(-free[0], 0), (0, -free[1]), (-free[0], -free[1])]
     for x, y, text in points:
-        for gap, (dx, dy) in itertools.product(_GAPS, sides):
-            box, leader = _candidate(x, y, gap, dx, dy, text_width(text, size), 1.25 * size)
+        for gap, (dx, dy) in itertools.product(gaps, sides):
+            extent = (text_width(text, size), 1.25 * size)
+            box, leader = _candidate((x, y), gap, (dx, dy), extent)
             line = [_box_of(leader)] if leader else []
             if (
                 not box.inside(area)
@@ -92,8 +107,9 @@ def place(
 
 
 def _candidate(
-    x: float, y: float, gap: float, dx: int, dy: int, width: float, height: float
+    point: tuple[float, float], gap: float, side: tuple[int, int], extent: tuple[float, float]
 ) -> tuple[Box, Line | None]:
+    (x, y), (dx, dy), (width, height) = point, side, extent
     near = gap == _GAPS[0]
     # Near by, a corner of the text is at the point; farther off, its end stands above or below
     # the point, with an upright line between them.

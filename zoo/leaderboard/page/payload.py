@@ -4,6 +4,7 @@ A sweep's runs share most of their configuration, hardware and x values, so what
 stands once, in `pool`, and is named by its index there: this keeps 1000 runs in a few megabytes.
 """
 
+import functools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,9 @@ def _shown(cell: Cell, axis: Axis) -> str:
         return show_cell(cell, axis)
     unit, letter = prefix(cell.mean)
     mean = f"{cell.mean / unit:.4g}{letter}"
-    return mean if cell.std is None else f"{mean} ± {cell.std / unit:.2g}{letter}"
+    if cell.std is None:
+        return mean
+    return f"{mean} ± {cell.std / unit:.2g}{letter}" if cell.std else f"{mean} ± 0"
 
 
 def _frontier(groups: Sequence[Group], place: Mapping[str, int]) -> list[int]:
@@ -130,7 +133,7 @@ def _run(item: Stored, pool: Pool, points: int) -> dict[str, Any]:
         "emulated": record.emulated,
         "curated": item.curated,
         # By section: a sweep changes one or two, the others are shared.
-        "config": [pool.add(_yaml(k, v)) for k, v in record.config.items()],
+        "config": [pool.add(_yaml(json.dumps({k: v}))) for k, v in record.config.items()],
         "facts": [pool.add(list(fact)) for fact in _facts(record).items()],
         "metrics": [
             pool.add(list(record.metrics)),
@@ -140,8 +143,10 @@ def _run(item: Stored, pool: Pool, points: int) -> dict[str, Any]:
     }
 
 
-def _yaml(key: str, value: Any) -> str:
-    text: str = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=80)
+@functools.lru_cache(maxsize=4096)
+def _yaml(document: str) -> str:
+    """Write a JSON document as YAML: slow, hence once for the many runs that share a section."""
+    text: str = yaml.safe_dump(json.loads(document), sort_keys=False, allow_unicode=True, width=80)
     return text
 
 

@@ -102,7 +102,7 @@ function drawFrontier(node, board, costIndex, shown, open) {
   const layout = {
     ...baseLayout(c),
     xaxis: { ...baseAxis(c, cost.label, logs[0], points.map((p) => p.x)), range: xRange, showline: true, ticks: "outside" },
-    yaxis: { ...baseAxis(c, board.quality.label, logs[1], points.map((p) => p.y)), range: yRange, showline: false },
+    yaxis: { ...baseAxis(c, short(board.quality.label, 44), logs[1], points.map((p) => p.y)), range: yRange, showline: false },
   };
   const looks = {
     on: { symbol: "diamond", size: 12, color: c.accent, rim: c.paper },

@@ -1,0 +1,93 @@
+"""Shared by all tests: composing fast, training small, and real data where it is at hand."""
+
+import copy
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A run of a second or so, for tests of what happens around training.
+TINY = ["model.width=2", "trainer.max_epochs=null", "trainer.max_steps=6", "trainer.log_every_steps=2"]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _parse_each_yaml_file_once() -> Iterator[None]:
+    """Composing reads the same files hundreds of times; the pure-Python parser is what it costs."""
+    original = FileConfigSource.load_config
+    parsed: dict[str, Any] = {}
+
+    def load(self: FileConfigSource, config_path: str) -> Any:
+        key = f"{self.path}|{config_path}"
+        if key not in parsed:
+            parsed[key] = original(self, config_path)
+        return copy.deepcopy(parsed[key])
+
+    FileConfigSource.load_config = load  # type: ignore[method-assign]
+    yield
+    FileConfigSource.load_config = original  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _no_wandb_and_no_caches_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "ZOO_OUTPUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", "/nonexistent")
+    base = tmp_path_factory.getbasetemp()
+    monkeypatch.setenv("ZOO_CACHE", str(base / "zoo-cache"))
+
+
+@pytest.fixture
+def data_root() -> Path:
+    """The folder of real data that ZOO_DATA names."""
+    root = Path(os.environ.get("ZOO_DATA", ""))
+    if not os.environ.get("ZOO_DATA") or not root.is_dir():
+        pytest.skip("ZOO_DATA names no folder of real data")
+    return root
+
+
+Runner = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run_train(tmp_path: Path) -> Runner:
+    """Run `python train.py ...` as a user does, in a process of its own."""
+
+    def run(*overrides: str, timeout: float = 300, **environment: str) -> Any:
+        return subprocess.run(
+            [sys.executable, "train.py", *overrides],
+            cwd=ROOT,
+            env={**os.environ, "ZOO_OUTPUT": str(tmp_path / "outputs"), **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def train_here(tmp_path: Path) -> Callable[..., Any]:
+    """Compose and train in this process; returns the record."""
+
+    def run(*overrides: str, output: str = "outputs") -> Any:
+        from train import train
+        from zoo.config import check, compose
+        from zoo.leaderboard import load_records
+
+        config = compose([*overrides, f"paths.output_dir={tmp_path / output}"])
+        train(config)
+        check(config)
+        records = {r.seed: r for r in load_records(tmp_path / output)}
+        return records[config.seed]
+
+    return run
