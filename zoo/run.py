@@ -96,13 +96,14 @@ class Run:
 
     @property
     def record(self) -> Record | None:
-        """The record of this very run, where it has ended before, here or among the curated."""
-        for path in (self.folder / "record.json", CURATED / f"{self.id}.json"):
-            try:
-                return read_record(path)
-            except (OSError, ValueError):
-                continue
-        return None
+        """The record of this very run, where it has ended before.
+
+        A curated record of the same run, from another machine perhaps, does not count.
+        """
+        try:
+            return read_record(self.folder / "record.json")
+        except (OSError, ValueError):
+            return None
 
     @property
     def checkpoint(self) -> Path | None:
@@ -229,10 +230,14 @@ class Run:
         Raises:
             Diverged: that is how the run ended; not in a sweep, where it is a result like others.
         """
-        from zoo.leaderboard.terminal import report
+        from zoo.leaderboard.terminal import one_line, report
 
-        if self.is_main:
-            report(record, self.output_dir, CURATED, CURATED.parent, again=again)
+        if self.is_main and again and _in_multirun():
+            print(one_line(record))
+        elif self.is_main:
+            if again:
+                print(f"run {self.id} is {record.status} already; type force=true to train it again")
+            report(record, self.output_dir, CURATED, CURATED.parent)
         if record.status == "diverged" and not _in_multirun():
             raise Diverged(
                 f"run {record.id} diverged: the training loss was no longer a finite number; "

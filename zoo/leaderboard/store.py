@@ -98,7 +98,10 @@ def _record_files(folder: Path) -> Iterator[Path]:
 
 
 def scan(output_dir: Path | None, curated_dir: Path | None) -> tuple[list[Stored], list[Problem]]:
-    """Read every record of both folders; a run in both counts once, as the curated one.
+    """Read every record of both folders.
+
+    A run that is in both counts once: it is the curated one where the local file is its source,
+    else the local one, which comes from the user's own machine.
 
     Returns:
         The valid records and what is wrong with the other files.
@@ -115,7 +118,9 @@ def scan(output_dir: Path | None, curated_dir: Path | None) -> tuple[list[Stored
             except (ValueError, OSError) as error:
                 problems.append(Problem(path, str(error)))
             else:
-                found.setdefault(record.id, Stored(record, path, curated))
+                twin = found.get(record.id)
+                if twin is None or twin.record.created_at != record.created_at:
+                    found[record.id] = Stored(record, path, curated)
     return list(found.values()), problems
 
 

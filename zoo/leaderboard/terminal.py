@@ -71,11 +71,10 @@ def print_problems(console: Console, problems: list[Problem]) -> None:
 
 
 def report(
-    record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path, *, again: bool
+    record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
 ) -> None:
     """Print what was trained, how well, how fast, where the record is, and its rank on the boards."""
     console = Console()
-    path = output_dir / record.id / "record.json"
     table = Table(box=box.SIMPLE, show_header=False, title_justify="left")
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
@@ -85,7 +84,7 @@ def report(
     scores = [(k, record.metrics.get(k)) for k in ("test/acc", "val/acc", "test/loss", "val/loss")]
     table.add_row("how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status)
     table.add_row("how fast", _speed(record))
-    table.add_row("record", Text(str(path if path.exists() else curated_dir / f"{record.id}.json")))
+    table.add_row("record", Text(str(output_dir / record.id / "record.json")))
     stored, _ = scan(output_dir, curated_dir)
     for board in load_boards(boards_dir).values():
         if not select(board, [record]):
@@ -99,9 +98,13 @@ def report(
                 Text(f"{place + 1} of {len(filled.groups)} on board {board.name}, {on} its frontier "
                      f"(zoo board {board.name})"),
             )  # fmt: skip
-    if again:
-        console.print(f"run {record.id} is {record.status} already; type force=true to train it again", markup=False)
     console.print(table)
+
+
+def one_line(record: Record) -> str:
+    """Return the record in a line, for a sweep that goes over what is done before."""
+    quality = next((f", {_score(k, v)}" for k in ("test/acc", "test/loss") if (v := record.metrics.get(k)) is not None), "")
+    return f"run {record.id} is done before ({record.status}{quality}): {record.command}"
 
 
 def _score(key: str, value: float) -> str:

@@ -1,0 +1,45 @@
+# `make demo` is the way in; every verb sets up .venv when it has to.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint types check bench page clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing into .venv (torch is large; once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(READY)
+
+setup: $(READY) ## make .venv and install the zoo into it
+
+demo: $(READY) ## train four sizes on real images with no network, print the board, write the page
+	@$(BIN)/python train.py sweeps=demo
+	@$(BIN)/zoo board digits
+	@$(BIN)/zoo page --out site
+	@echo "open site/index.html in a browser"
+
+test: $(READY) ## run the tests (two workers, one thread each)
+	@$(BIN)/python -m pytest -n 2
+
+lint: $(READY) ## check style
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(READY) ## check types
+	@$(BIN)/mypy
+
+check: lint types test ## everything that has to hold before a commit
+
+bench: $(READY) ## measure the zoo against what it must not be slower than
+	@$(BIN)/python -m benchmarks
+
+page: $(READY) ## write the static page of all boards to site/
+	@$(BIN)/zoo page --out site
+
+clean: ## remove what the verbs made, records excepted
+	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis

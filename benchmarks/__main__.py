@@ -1,0 +1,29 @@
+"""Run every benchmark and print one table: python -m benchmarks [NAME ...]."""
+
+import sys
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import board, startup, step
+
+ALL = {"step": step.rows, "startup": startup.rows, "board": board.rows}
+
+
+def main() -> None:
+    unknown = [name for name in sys.argv[1:] if name not in ALL]
+    if unknown:
+        sys.exit(f"{unknown[0]}: no such benchmark; there are {', '.join(ALL)}")
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("what", "measured", "limit", "details"):
+        table.add_column(column, justify="right" if column in ("measured", "limit") else "left")
+    for name in sys.argv[1:] or ALL:
+        print(f"measuring {name} ...", flush=True)
+        for row in ALL[name]():
+            table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

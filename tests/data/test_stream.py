@@ -1,0 +1,56 @@
+"""The order of a run: every sample once an epoch, the same from any starting point."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zoo.data.stream import EpochOrder, TrainStream
+from zoo.errors import UserError
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 5))
+def test_no_sample_twice_in_an_epoch_and_no_epoch_like_another(samples, batch_size, seed) -> None:
+    if batch_size > samples:
+        with pytest.raises(UserError, match=f"data.batch_size={batch_size}"):
+            EpochOrder(samples, batch_size, seed)
+        return
+    order = EpochOrder(samples, batch_size, seed)
+    epochs = []
+    for epoch in range(3):
+        first = epoch * order.batches_per_epoch
+        parts = [order[first + i] for i in range(order.batches_per_epoch)]
+        assert all(len(p) == batch_size for p in parts)
+        whole = torch.cat(parts)
+        assert len(whole.unique()) == len(whole) > samples - batch_size
+        epochs.append(whole)
+    if samples >= 20:
+        assert not torch.equal(epochs[0], epochs[1])
+
+
+def test_a_batch_is_the_same_whatever_was_read_before() -> None:
+    a, b = EpochOrder(50, 8, 0), EpochOrder(50, 8, 0)
+    walked = [a[i] for i in range(20)]
+    assert all(torch.equal(walked[i], b[i]) for i in (19, 3, 12, 0))
+    assert not torch.equal(EpochOrder(50, 8, 1)[0], walked[0])
+
+
+def test_every_sample_is_seen_over_a_few_epochs_although_batches_are_whole() -> None:
+    order = EpochOrder(10, 4, 0)
+    seen = torch.cat([order[i] for i in range(2 * 20)]).unique()
+    assert len(seen) == 10
+
+
+def test_a_stream_goes_on_from_its_state() -> None:
+    def start(first):
+        yield from range(first, 10**9)
+
+    whole = list(TrainStream(start, 7))
+    cut = TrainStream(start, 7)
+    it = iter(cut)
+    head = [next(it) for _ in range(3)]
+    state = cut.state_dict()
+    resumed = TrainStream(start, 7)
+    resumed.load_state_dict(state)
+    assert head + list(resumed) == whole == list(range(7))
+    assert len(resumed) == 7

@@ -1,0 +1,164 @@
+"""Every registered option trains a few steps, or is refused in one sentence."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.conftest import TINY
+from zoo.errors import Diverged, UserError
+from zoo.overrides import groups
+
+OPTIONS = groups()
+Train = Callable[..., Any]
+
+BIG = {"vgg": ["data.image_size=32", "model.width=4"], "timm": ["data.image_size=32", "model.name=resnet10t"]}
+
+
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_every_model_trains(train_here: Train, model: str) -> None:
+    special = next((v for k, v in BIG.items() if model.startswith(k)), ["model.width=2"])
+    record = train_here(f"model={model}", "trainer.max_epochs=null", "trainer.max_steps=2", *special)
+    assert record.status == "finished"
+    assert math.isfinite(record.metrics["val/loss"])
+
+
+@pytest.mark.parametrize("precision", OPTIONS["precision"])
+def test_every_precision_trains_or_says_why_not(train_here: Train, precision: str) -> None:
+    try:
+        record = train_here(*TINY, f"precision={precision}")
+    except UserError as refusal:
+        assert precision in ("fp16", "fp169")
+        assert str(refusal).startswith(f"precision={precision}: ")
+        assert "type precision=" in str(refusal)
+    else:
+        assert record.config["precision"]["name"] == precision
+        assert record.emulated is False
+
+
+@pytest.mark.parametrize("optimizer", OPTIONS["optimizer"])
+@pytest.mark.parametrize("delay", OPTIONS["delay"])
+def test_every_optimizer_with_every_delay(train_here: Train, optimizer: str, delay: str) -> None:
+    record = train_here(*TINY, f"optimizer={optimizer}", f"delay={delay}")
+    assert record.status == "finished"
+
+
+@pytest.mark.parametrize("scheduler", OPTIONS["scheduler"])
+def test_every_scheduler_sets_the_rate(train_here: Train, scheduler: str) -> None:
+    from zoo.config import build
+
+    record = train_here(*TINY, f"scheduler={scheduler}", "trainer.log_every_steps=1")
+    schedule = build(record.config["scheduler"])
+    rates = record.curve["train/lr"].value
+    # The rate logged after step t is the one of step t + 1.
+    assert rates == pytest.approx([0.1 * schedule(t / 6) for t in range(1, 7)])
+
+
+@pytest.mark.parametrize("logger", OPTIONS["logger"])
+def test_every_logger(train_here: Train, logger: str, tmp_path: Path) -> None:
+    record = train_here(*TINY, f"logger={logger}")
+    folder = tmp_path / "outputs" / record.id
+    assert (folder / "metrics.csv").exists() == (logger == "csv")
+    assert any(folder.glob("wandb/offline-run-*")) == (logger == "wandb")
+
+
+@pytest.mark.parametrize("callbacks", OPTIONS["callbacks"])
+def test_every_set_of_callbacks(train_here: Train, callbacks: str, tmp_path: Path) -> None:
+    record = train_here(*TINY, f"callbacks={callbacks}")
+    kept = (tmp_path / "outputs" / record.id / "last.ckpt").exists()
+    assert kept == (callbacks == "default")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["task.mixup=0.2", "task.label_smoothing=0.1"],
+        ["task.cutmix=1.0"],
+        ["trainer.accumulate=2"],
+        ["trainer.gradient_clip=0.5"],
+        ["trainer.channels_last=true"],
+        ["model.norm=group", "model.group_size=1"],
+        ["data.crop_padding=0", "data.flip=true"],
+    ],
+)
+def test_options_that_change_training(train_here: Train, overrides: list[str]) -> None:
+    plain, changed = train_here(*TINY), train_here(*TINY, *overrides)
+    assert changed.id != plain.id
+    assert changed.metrics["train/steps"] == 6
+    if "trainer.channels_last=true" not in overrides:  # the same function in another layout
+        assert changed.metrics["train/loss"] != plain.metrics["train/loss"]
+
+
+def test_accumulation_counts_samples_and_steps(train_here: Train) -> None:
+    record = train_here(*TINY, "trainer.accumulate=2")
+    assert record.metrics["train/steps"] == 6
+    assert record.metrics["train/samples"] == 6 * 2 * 64
+    assert record.metrics["flops/step"] == 2 * train_here(*TINY).metrics["flops/step"]
+
+
+def test_a_callback_of_ones_own(train_here: Train) -> None:
+    early = "+callbacks.early={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 0, mode: max}"
+    record = train_here("model.width=2", "trainer.max_epochs=9", "trainer.eval_every_steps=2", early)
+    assert record.metrics["train/steps"] < 9 * 19
+
+
+def test_compiled_training_counts_compilation_apart(train_here: Train) -> None:
+    record = train_here(*TINY, "trainer.compile=true")
+    m = record.metrics
+    assert m["time/compile_s"] > 5 * m["perf/step_median_s"]
+    assert m["flops/step"] == train_here(*TINY).metrics["flops/step"]
+    assert record.metrics["test/acc"] is not None
+
+
+def test_a_diverging_run_keeps_a_record_that_says_so(train_here: Train, tmp_path: Path) -> None:
+    with pytest.raises(Diverged, match="smaller optimizer.lr"):
+        train_here(*TINY, "optimizer.lr=1e30")
+    path = next((tmp_path / "outputs").glob("*/record.json"))
+    content = json.loads(path.read_text())
+    assert content["status"] == "diverged"
+    assert content["metrics"]["train/loss"] is None
+    assert "test/acc" not in content["metrics"]
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_here: Train) -> None:
+    a, b = train_here(*TINY, output="a"), train_here(*TINY, output="b")
+    c = train_here(*TINY, "seed=1", output="c")
+    assert a.id == b.id != c.id
+    assert a.metrics["train/loss"] == b.metrics["train/loss"] != c.metrics["train/loss"]
+    assert a.curve["val/loss"].value == b.curve["val/loss"].value
+
+
+def test_training_equals_a_plain_loop(train_here: Train) -> None:
+    """The same model, batches and optimizer in a bare PyTorch loop give the same loss, to the bit."""
+    from zoo.data import digits
+    from zoo.models import CifarResNet
+    from zoo.optim.schedules import Cosine
+    from zoo.seeding import seed_everything
+
+    record = train_here(*TINY, "trainer.log_every_steps=1")
+    data = digits(seed=0, batch_size=64, eval_batch_size=512)
+    data.total_batches = 6
+    seed_everything(0)
+    net = CifarResNet(10, 1, depth=8, width=2)
+    schedule = Cosine(warmup_fraction=0.05)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
+    losses = []
+    for step, (x, y) in enumerate(data.train_dataloader()):
+        optimizer.param_groups[0]["lr"] = 0.1 * schedule(step / 6)
+        loss = torch.nn.functional.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert record.curve["train/loss"].value == losses
+
+
+@pytest.mark.data
+def test_cifar10_trains(train_here: Train, data_root: Path) -> None:
+    record = train_here(*TINY, "data=cifar10", f"data.root={data_root}", "data.eval_batch_size=5000")
+    assert record.data.train == 45_000
+    assert str(data_root) not in record.to_json()

@@ -1,0 +1,227 @@
+"""`python train.py` in a process of its own: what a user sees, and what a kill leaves."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, TINY, Runner
+from zoo.leaderboard import load_records
+from zoo.leaderboard.record import Record
+
+# Long enough to be killed in; steps of a few milliseconds.
+KILLABLE = [
+    "model.width=2", "trainer.max_epochs=null", "trainer.max_steps=400", "trainer.eval_every_steps=7",
+    "callbacks.checkpoint.every_steps=5", "trainer.log_every_steps=3",
+]  # fmt: skip
+
+# What depends on the clock and not on the arithmetic.
+ON_THE_CLOCK = ("time/", "perf/", "mem/")
+
+
+def arithmetic(record: Record) -> dict[str, Any]:
+    """Everything of a record that the same arithmetic must give again, to the bit."""
+    metrics = {k: v for k, v in record.metrics.items() if not k.startswith(ON_THE_CLOCK)}
+    curves = {k: (c.step, c.samples, c.value) for k, c in record.curve.items()}
+    return {"id": record.id, "metrics": metrics, "curves": curves, "status": record.status}
+
+
+def start(output: Path, *overrides: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "train.py", *overrides],
+        cwd=ROOT,
+        env={**os.environ, "ZOO_OUTPUT": str(output)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(condition: Any, process: subprocess.Popen[str], timeout: float = 120) -> None:
+    limit = time.monotonic() + timeout
+    while not condition():
+        assert process.poll() is None, f"ended too early: {process.communicate()}"
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
+    whole = start(tmp_path / "whole", *KILLABLE)
+    assert whole.communicate(timeout=300) and whole.returncode == 0
+    expected = load_records(tmp_path / "whole")[0]
+
+    cut = tmp_path / "cut"
+    checkpoint = cut / expected.id / "last.ckpt"
+    for kill in range(3):
+        process = start(cut, *KILLABLE)
+        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        saves = {before}
+
+        def saved_often(saves: set[int] = saves, wanted: int = 2 + 3 * kill) -> bool:
+            if checkpoint.exists():
+                saves.add(checkpoint.stat().st_mtime_ns)
+            return len(saves) > wanted
+
+        wait_for(saved_often, process)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        assert not (cut / expected.id / "record.json").exists()
+    done = start(cut, *KILLABLE)
+    out, err = done.communicate(timeout=300)
+    assert done.returncode == 0, err
+    assert arithmetic(load_records(cut)[0]) == arithmetic(expected)
+    assert len(expected.curve["val/acc"].step) == 400 // 7 + 1  # and one after the last step
+
+
+def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = start(tmp_path, *KILLABLE)
+    wait_for(lambda: any(tmp_path.glob("*/last.ckpt")), process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped by SIGINT at step" in err
+    assert "type the same command to go on" in err
+    assert "Traceback" not in err
+    assert not any(tmp_path.glob("*/record.json"))
+    again = start(tmp_path, *KILLABLE)
+    again.communicate(timeout=300)
+    record = load_records(tmp_path)[0]
+    whole = start(tmp_path / "whole", *KILLABLE)
+    whole.communicate(timeout=300)
+    assert arithmetic(record) == arithmetic(load_records(tmp_path / "whole")[0])
+
+
+def test_a_killed_sweep_repeats_no_finished_run(tmp_path: Path) -> None:
+    sweep = ["-m", "seed=0,1,2", *KILLABLE[:3], "trainer.max_steps=60"]
+    process = start(tmp_path, *sweep)
+    wait_for(lambda: len(list(tmp_path.glob("*/record.json"))) == 1, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    first = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/record.json")}
+    assert 1 <= len(first) < 3
+    again = start(tmp_path, *sweep)
+    out, err = again.communicate(timeout=300)
+    assert again.returncode == 0, err
+    assert all(p.stat().st_mtime_ns == stamp for p, stamp in first.items())
+    records = load_records(tmp_path)
+    assert sorted(r.seed for r in records) == [0, 1, 2]
+    assert out.count("done before") == len(first)
+    commands = [r.command for r in sorted(records, key=lambda r: r.seed)]
+    assert commands[1] == "python train.py seed=1 " + " ".join([*KILLABLE[:3], "trainer.max_steps=60"])
+
+
+def test_a_failing_job_does_not_stop_the_sweep(run_train: Runner, tmp_path: Path) -> None:
+    done = run_train("-m", "model.width=2,0", "seed=0", *TINY[1:])
+    assert done.returncode == 2
+    assert "model.width=0: must be at least 1" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [r.config["model"]["width"] for r in load_records(tmp_path / "outputs")] == [2]
+
+
+def test_the_default_run_learns_and_typed_again_says_it_is_done(run_train: Runner, tmp_path: Path) -> None:
+    """The first command of the README: under a minute on two cores, the set-up apart."""
+    done = run_train()
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    record = load_records(tmp_path / "outputs")[0]
+    assert record.metrics["test/acc"] > 0.95
+    assert record.metrics["time/train_s"] < 60
+    assert record.command == "python train.py"
+    for part in ("resnet8", "test/acc", "samples/s", record.id, "board digits"):
+        assert part in done.stdout
+    stamp = (tmp_path / "outputs" / record.id / "record.json").stat().st_mtime_ns
+    again = run_train()
+    assert f"run {record.id} is finished already" in again.stdout
+    assert (tmp_path / "outputs" / record.id / "record.json").stat().st_mtime_ns == stamp
+    forced = run_train("force=true")
+    assert forced.returncode == 0
+    assert (tmp_path / "outputs" / record.id / "record.json").stat().st_mtime_ns > stamp
+    assert arithmetic(load_records(tmp_path / "outputs")[0]) == arithmetic(record)
+
+
+def test_precision_169_says_what_to_type_until_it_trains(run_train: Runner, tmp_path: Path) -> None:
+    done = run_train("precision=169", *TINY)
+    assert done.returncode == 2
+    assert done.stderr.startswith("train.py: precision=fp169: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not any(tmp_path.glob("outputs/*/record.json"))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence", "code"),
+    [
+        (["model=resnt8"], "train.py: model=resnt8: no such model; did you mean resnet8", 2),
+        (["data.batch_size=5000", *TINY], "train.py: data.batch_size=5000: the training split has only 1257", 2),
+        (["trainer.accelerator=gpu", *TINY], "train.py: trainer.accelerator=gpu: there is no GPU", 2),
+        (["optimizer.lr=1e30", *TINY], "diverged: the training loss was no longer a finite number", 1),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line_on_stderr(
+    run_train: Runner, overrides: list[str], sentence: str, code: int
+) -> None:
+    done = run_train(*overrides)
+    assert done.returncode == code
+    assert sentence in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_output_folder_that_cannot_be_made(run_train: Runner, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run_train(*TINY, ZOO_OUTPUT=str(tmp_path / "file" / "out"))
+    assert done.returncode == 1
+    assert "Not a directory" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for the full disk: the same error, the same place."""
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+    done = subprocess.run(
+        [sys.executable, "train.py", *TINY],
+        cwd=ROOT,
+        env={**os.environ, "ZOO_OUTPUT": str(tmp_path)},
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    files = [p.name for p in tmp_path.rglob("*") if p.is_file()]
+    assert files == [".lock"]
+
+
+def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:
+    first = start(tmp_path, *KILLABLE)
+    wait_for(lambda: any(tmp_path.glob("*/last.ckpt")), first)
+    second = start(tmp_path, *KILLABLE)
+    _, err = second.communicate(timeout=120)
+    # The first may have ended meanwhile; then the second has found its record.
+    if first.poll() is None or second.returncode:
+        assert "another process is training it" in err
+        assert second.returncode == 2
+    first.communicate(timeout=300)
+    assert len(load_records(tmp_path)) == 1
+
+
+def test_a_record_names_no_host_user_path_or_key(run_train: Runner, tmp_path: Path) -> None:
+    canaries = {"USER": "canary-user", "LOGNAME": "canary-user", "SECRET_TOKEN": "canary-key"}
+    done = run_train(*TINY, f"paths.cache_dir={tmp_path / 'canary-cache'}", **canaries)
+    assert done.returncode == 0, done.stderr
+    text = next((tmp_path / "outputs").glob("*/record.json")).read_text()
+    for word in ("canary", str(tmp_path), str(ROOT), os.uname().nodename):
+        assert word not in text
+    assert json.loads(text)["command"] == "python train.py " + " ".join(TINY)

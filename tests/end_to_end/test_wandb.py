@@ -1,0 +1,47 @@
+"""The real client, offline: one run a job, with the record's id, its configuration and summary."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.conftest import TINY, Runner
+from zoo.leaderboard import load_records
+from zoo.loggers import wandb_key_is_configured
+
+
+def inspect(folder: Path) -> dict[str, object]:
+    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def test_each_job_of_a_multirun_is_a_run_of_its_own(run_train: Runner, tmp_path: Path) -> None:
+    done = run_train("-m", "logger=wandb", "seed=0,1", *TINY)
+    assert done.returncode == 0, done.stderr
+    records = load_records(tmp_path / "outputs")
+    assert len(records) == 2
+    for record in records:
+        folders = list((tmp_path / "outputs" / record.id).glob("wandb/offline-run-*"))
+        assert len(folders) == 1
+        assert folders[0].name.endswith(record.id)
+        text = json.dumps(inspect(folders[0]))
+        assert record.id in text
+        for key in ("test/acc", "val/loss", "time/train_s", "perf/samples_per_s"):
+            assert key in text
+        assert "finished" in text
+        assert "resnet8" in text
+
+
+def test_a_key_is_looked_for_and_never_asked_for(monkeypatch, tmp_path: Path) -> None:
+    assert not wandb_key_is_configured()
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    assert wandb_key_is_configured()
+    monkeypatch.delenv("WANDB_API_KEY")
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine api.wandb.ai login user password " + "k" * 40)
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert wandb_key_is_configured()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example")
+    assert not wandb_key_is_configured()

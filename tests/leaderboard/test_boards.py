@@ -1,0 +1,188 @@
+"""Every board loads and renders; filters, columns, formats, and the verbs of `zoo`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.factories import make_config, make_record
+from zoo.cli import app
+from zoo.errors import UserError
+from zoo.leaderboard.boards import (
+    Axis,
+    differing_keys,
+    load_board,
+    load_boards,
+    select,
+    show_cell,
+    show_number,
+    view,
+)
+from zoo.leaderboard.frontier import Cell, group_by_seed
+from zoo.leaderboard.record import Record
+from zoo.leaderboard.store import write_record
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BOARDS = load_boards(ROOT / "leaderboards")
+
+
+def some_records() -> list[Record]:
+    return [
+        make_record(s, accuracy=0.8 + w / 100 + s / 1000, train_s=1.0 * w, config=make_config(s, model={"width": w}))
+        for w in (2, 4, 8, 16)
+        for s in range(2)
+    ]
+
+
+@pytest.mark.parametrize("name", list(BOARDS))
+def test_every_board_has_its_command_and_takes_records(name: str) -> None:
+    board = BOARDS[name]
+    text = (ROOT / "leaderboards" / f"{name}.yaml").read_text()
+    assert text.startswith(f"# zoo board {name}\n")
+    wanted = {k.split(".")[0]: v for k, v in board.where.items()}
+    assert wanted, "a board says which records belong to it"
+    for axis in board.costs:
+        filled = view(board, [], axis.key)
+        assert filled.groups == []
+
+
+def test_a_board_selects_groups_and_marks() -> None:
+    records = [*some_records(), make_record(9, config=make_config(9, data={"name": "cifar10"}))]
+    filled = view(BOARDS["digits"], records)
+    assert len(filled.groups) == 4
+    assert filled.columns == ["model.width"]
+    assert all(g.on_frontier for g in filled.groups)
+    assert [filled.label(g) for g in filled.groups] == ["16", "8", "4", "2"]
+
+
+def test_where_takes_lists_and_looks_into_config_data_and_hardware() -> None:
+    board = BOARDS["digits"].model_copy(
+        update={"where": {"model.width": [2, 4], "hardware.device": "cpu", "status": "finished"}}
+    )
+    assert {r.config["model"]["width"] for r in select(board, some_records())} == {2, 4}
+    nothing = board.model_copy(update={"where": {"model.width": 3}})
+    assert select(nothing, some_records()) == []
+
+
+def test_columns_are_the_fewest_keys_that_tell_groups_apart() -> None:
+    def config(name: str, depth: int, lr: float) -> dict[str, Any]:
+        return make_config(0, model={"name": name, "depth": depth}, optimizer={"lr": lr})
+
+    groups = group_by_seed(
+        make_record(config=c) for c in (config("a", 8, 0.1), config("b", 20, 0.1), config("b", 20, 0.2))
+    )
+    assert differing_keys(groups) == ["model.name", "optimizer.lr"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0.01234, "0.0123"), (12.34, "12.3"), (36480, "36.5k"), (166446858240, "166G"), (2e15, "2P"), (0, "0")],
+)
+def test_numbers_fit_a_cell(number: float, text: str) -> None:
+    assert show_number(number) == text
+
+
+def test_a_cell_shows_mean_and_spread_where_there_is_one() -> None:
+    percent = Axis(key="a", label="a", direction="max", percent=True)
+    assert show_cell(Cell(0.975, 0.0031, 3), percent) == "97.50 ± 0.31"
+    assert show_cell(Cell(0.975, None, 1), percent) == "97.50"
+    assert show_cell(Cell(None, None, 0, 2), percent) == "-"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("title: [", "not valid YAML"),
+        ("[1]", "a board is a mapping"),
+        ("title: t\nquestion: q\nquality: {key: a, label: a, direction: up}\ncosts: [{key: b, label: b, direction: min}]", "quality.direction"),
+        ("title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: []", "costs"),
+        ("title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min}]\nfoo: 1", "foo"),
+    ],
+)
+def test_a_bad_board_is_named_with_its_key(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(UserError, match=sentence) as caught:
+        load_board(tmp_path / "bad.yaml")
+    assert str(caught.value).startswith("bad.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> list[str]:
+    for record in some_records():
+        write_record(record, tmp_path / "out" / record.id / "record.json")
+    for name in BOARDS:
+        target = tmp_path / "boards" / f"{name}.yaml"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text((ROOT / "leaderboards" / f"{name}.yaml").read_text())
+    return ["--output-dir", str(tmp_path / "out"), "--leaderboards", str(tmp_path / "boards")]
+
+
+def zoo(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), catch_exceptions=False, env={"COLUMNS": "100"})
+
+
+def test_zoo_board_prints_the_groups_and_the_frontier(place: list[str]) -> None:
+    shown = zoo("board", "digits", *place)
+    assert shown.exit_code == 0
+    lines = [line for line in shown.output.splitlines() if line.strip().startswith("*  ")]
+    assert [line.split()[1] for line in lines] == ["16", "8", "4", "2"]
+    assert "96.05 ± 0.07" in shown.output
+    assert "local" in shown.output
+
+
+def test_zoo_board_as_json_and_against_another_cost(place: list[str]) -> None:
+    content = json.loads(zoo("board", "digits", "--json", "--cost", "train/samples", *place).output)
+    assert content[0]["cost"] == "train/samples"
+    best = content[0]["groups"][0]
+    assert best["config"] == {"model.width": 16}
+    assert best["metrics"]["test/acc"]["n"] == 2
+    assert [g["on_frontier"] for g in content[0]["groups"]] == [True, False, False, False]
+
+
+def test_zoo_records_counts_and_fails_on_a_bad_one(place: list[str]) -> None:
+    assert "8 valid records (0 curated, 8 local)" in zoo("records", *place).output
+    bad = Path(place[1]) / "torn"
+    bad.mkdir()
+    (bad / "record.json").write_text("{")
+    shown = zoo("records", *place)
+    assert shown.exit_code == 1
+    assert "record.json" in shown.output
+    content = json.loads(zoo("records", "--json", *place).output)
+    assert len(content["records"]) == 8
+    assert len(content["problems"]) == 1
+
+
+def test_zoo_merge_makes_local_records_curated(place: list[str]) -> None:
+    chosen = some_records()[0].id
+    assert "1 records are curated now" in zoo("merge", chosen, *place).output
+    assert "8 valid records (1 curated, 7 local)" in zoo("records", *place).output
+    with pytest.raises(UserError, match="run 0123: no valid record"):
+        zoo("merge", "0123", *place)
+    zoo("merge", *place)
+    assert "(8 curated, 0 local)" in zoo("records", *place).output
+
+
+def test_zoo_page_writes_a_page_and_figures(place: list[str], tmp_path: Path) -> None:
+    shown = zoo("page", "--out", str(tmp_path / "site"), *place)
+    assert "8 records" in shown.output
+    assert (tmp_path / "site" / "index.html").stat().st_size > 1_000_000  # plotly is inside
+    assert (tmp_path / "site" / "digits.svg").read_text().startswith("<svg")
+    assert json.loads(zoo("page", "--json", "--out", str(tmp_path / "s2"), *place).output)["records"] == 8
+
+
+def test_an_unknown_board_is_one_sentence_and_exit_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "zoo", "board", "digts"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "zoo: board digts: no such board; did you mean digits?\n"
+
+
+def test_the_zoo_command_imports_no_torch() -> None:
+    code = "import sys, zoo.cli; sys.exit(bool({'torch', 'lightning', 'numpy', 'plotly', 'wandb'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

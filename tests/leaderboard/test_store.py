@@ -1,0 +1,113 @@
+"""Records on disk: none lost, none torn, whoever writes and whoever reads."""
+
+import json
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.factories import make_config, make_record
+from zoo.leaderboard import load_records
+from zoo.leaderboard.store import MAX_RECORD_BYTES, read_record, scan, write_atomically, write_record
+
+
+def write_many(folder: str, writer: int, count: int) -> None:
+    for i in range(count):
+        seed = writer * 1000 + i
+        record = make_record(seed, points=400)
+        write_record(record, Path(folder) / record.id / "record.json")
+        # All writers fight over this one, too.
+        shared = make_record(0, config=make_config(0), points=10 + writer * 37)
+        write_record(shared, Path(folder) / shared.id / "record.json")
+
+
+def test_eight_writers_and_a_reader_lose_and_tear_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    writers = [context.Process(target=write_many, args=(str(tmp_path), w, 25)) for w in range(1, 9)]
+    for process in writers:
+        process.start()
+    reads = 0
+    seen: set[str] = set()
+    while any(p.is_alive() for p in writers):
+        stored, problems = scan(tmp_path, None)
+        assert problems == []
+        now = {s.record.id for s in stored}
+        assert seen <= now  # what was there once stays
+        seen = now
+        reads += 1
+        time.sleep(0.01)
+    for process in writers:
+        process.join()
+        assert process.exitcode == 0
+    stored, problems = scan(tmp_path, None)
+    assert problems == []
+    assert len(stored) == 8 * 25 + 1
+    assert reads > 3
+    assert not [p for p in tmp_path.rglob("*") if p.name.endswith(".tmp")]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_scraps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.json"
+    write_atomically(path, b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_bad_files_are_named_with_a_reason_and_the_rest_comes(tmp_path: Path) -> None:
+    good = make_record(1)
+    write_record(good, tmp_path / f"{good.id}.json")
+    whole = make_record(2).to_json()
+    (tmp_path / "torn.json").write_text(whole[: len(whole) // 2])
+    (tmp_path / "empty.json").write_text("")
+    (tmp_path / "list.json").write_text("[1]")
+    (tmp_path / "renamed.json").write_text(whole)
+    (tmp_path / "nan.json").write_text(whole.replace("0.95", "NaN", 1))
+    older = {**json.loads(whole), "schema_version": 0}
+    (tmp_path / "older.json").write_text(json.dumps(older))
+    (tmp_path / "huge.json").write_bytes(b" " * (MAX_RECORD_BYTES + 1))
+    (tmp_path / ".hidden.json").write_text("no record")
+    (tmp_path / "run").mkdir()
+    stored, problems = scan(tmp_path, None)
+    assert [s.record.id for s in stored] == [good.id]
+    reasons = {p.path.name: p.reason for p in problems}
+    bad = ("torn", "empty", "list", "renamed", "nan", "older", "huge")
+    assert set(reasons) == {f"{name}.json" for name in bad}
+    assert "schema_version" in reasons["older.json"]
+    assert "20,000,000" in reasons["huge.json"]
+    assert make_record(2).id in reasons["renamed.json"]
+    with pytest.warns(UserWarning, match="torn.json"):
+        assert [r.id for r in load_records(tmp_path)] == [good.id]
+
+
+def test_a_run_in_both_folders_counts_once(tmp_path: Path) -> None:
+    record = make_record(1)
+    other = make_record(2, created_at="2025-01-01T00:00:00Z")
+    write_record(other, tmp_path / "curated" / f"{other.id}.json")
+    mine = make_record(2)
+    write_record(mine, tmp_path / "out" / mine.id / "record.json")
+    write_record(record, tmp_path / "out" / record.id / "record.json")
+    write_record(record, tmp_path / "curated" / f"{record.id}.json")
+    stored, _ = scan(tmp_path / "out", tmp_path / "curated")
+    assert [s.curated for s in stored if s.record.id == record.id] == [True]
+    # Measured again on this machine: the board shows this machine's.
+    assert [(s.record.created_at, s.curated) for s in stored if s.record.id == other.id] == [
+        (mine.created_at, False)
+    ]
+    assert len(load_records(tmp_path / "out", tmp_path / "curated")) == len(stored) == 2
+
+
+def test_no_folder_is_no_record(tmp_path: Path) -> None:
+    assert scan(tmp_path / "nothing", None) == ([], [])
+    with pytest.raises(FileNotFoundError):
+        read_record(tmp_path / "nothing.json")
