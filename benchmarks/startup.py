@@ -33,7 +33,10 @@ def seconds(code: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         subprocess.run(
-            [sys.executable, "-c", code], cwd=ROOT, check=True, env={**os.environ, "ZOO_OUTPUT": folder}
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            check=True,
+            env={**os.environ, "ZOO_OUTPUT": folder},
         )
         return time.perf_counter() - began
 

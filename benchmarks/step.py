@@ -112,4 +112,9 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
             f"{1e3 * statistics.median(ours):.1f} ms against {1e3 * statistics.median(theirs):.1f} ms, "
             f"{rounds} rounds in turns",
         )
-        yield f"waiting for data, {name}", f"{100 * statistics.median(waits):.2f}%", "2%", "of step time"
+        yield (
+            f"waiting for data, {name}",
+            f"{100 * statistics.median(waits):.2f}%",
+            "2%",
+            "of step time",
+        )

@@ -8,13 +8,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# Two workers on two cores: each trains with one thread, and so do the processes that it starts.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 
 ROOT = Path(__file__).resolve().parent.parent
 
 # A run of a second or so, for tests of what happens around training.
-TINY = ["model.width=2", "trainer.max_epochs=null", "trainer.max_steps=6", "trainer.log_every_steps=2"]
+TINY = [
+    "model.width=2",
+    "trainer.max_epochs=null",
+    "trainer.max_steps=6",
+    "trainer.log_every_steps=2",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

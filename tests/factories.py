@@ -47,7 +47,9 @@ def make_record(
     """Return a valid record; `fields` replaces top-level ones."""
     config = config if config is not None else make_config(seed)
     noise = random.Random(seed)
-    value = [round(0.5 + 0.45 * i / max(1, points - 1) + noise.random() / 50, 4) for i in range(points)]
+    value = [
+        round(0.5 + 0.45 * i / max(1, points - 1) + noise.random() / 50, 4) for i in range(points)
+    ]
     curve = Curve(
         step=list(range(10, 10 * points + 1, 10)),
         samples=list(range(640, 640 * points + 1, 640)),

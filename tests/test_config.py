@@ -68,7 +68,10 @@ def sections() -> dict[str, list[dict[str, Any]]]:
     """Return, for each group that decides a result, its sections as Hydra composes them alone."""
     deciding = ("model", "data", "task", "precision", "optimizer", "scheduler", "delay", "trainer")
     return {
-        group: [OmegaConf.to_container(compose([f"{group}={o}"]), resolve=True)[group] for o in AXES[group]]  # type: ignore[call-overload, index]
+        group: [
+            OmegaConf.to_container(compose([f"{group}={o}"]), resolve=True)[group]
+            for o in AXES[group]
+        ]  # type: ignore[call-overload, index]
         for group in deciding
     }
 
@@ -158,7 +161,9 @@ def test_precision_169_literally(choice: str) -> None:
 
 def test_precision_169_in_a_sweep_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "sweeps").mkdir()
-    sweep = {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": {"precision": "169,32", "seed": 3}}}}
+    sweep = {
+        "hydra": {"mode": "MULTIRUN", "sweeper": {"params": {"precision": "169,32", "seed": 3}}}
+    }
     (tmp_path / "sweeps" / "mine.yaml").write_text("# @package _global_\n" + yaml.safe_dump(sweep))
     monkeypatch.setattr("zoo.plugins.ROOT", tmp_path)
     assert job_overrides("mine") == [["precision=fp169", "seed=3"], ["precision=fp32", "seed=3"]]
@@ -168,8 +173,13 @@ def test_the_search_path_makes_no_group_of_other_folders() -> None:
     shown = subprocess.run(
         [sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    listed = [line.split(":")[0] for line in shown.split("== Config ==")[0].splitlines() if ": " in line]
-    assert {name.split("/")[0] for name in listed} <= {*(n.split("/")[0] for n in groups()), "hydra"}
+    listed = [
+        line.split(":")[0] for line in shown.split("== Config ==")[0].splitlines() if ": " in line
+    ]
+    assert {name.split("/")[0] for name in listed} <= {
+        *(n.split("/")[0] for n in groups()),
+        "hydra",
+    }
 
 
 @pytest.mark.parametrize(
@@ -222,13 +232,18 @@ def test_a_mistake_ends_in_one_sentence(overrides: list[str], sentence: str) -> 
     ],
 )
 def test_only_allowed_targets_are_built(target: str) -> None:
-    for section in ({"_target_": target}, {"_target_": "torch.nn.Identity", "x": {"_target_": target}}):
+    for section in (
+        {"_target_": target},
+        {"_target_": "torch.nn.Identity", "x": {"_target_": target}},
+    ):
         with pytest.raises(UserError, match="_target_="):
             build(section)
 
 
 def test_build_passes_what_only_the_caller_knows_and_no_label() -> None:
-    layer: Any = build({"name": "label", "_target_": "torch.nn.Linear", "in_features": 3}, out_features=2)
+    layer: Any = build(
+        {"name": "label", "_target_": "torch.nn.Linear", "in_features": 3}, out_features=2
+    )
     assert layer.weight.shape == (2, 3)
     with pytest.raises(UserError, match="widht"):
         build({"name": "resnet8", "_target_": "zoo.models.CifarResNet", "depth": 8, "widht": 3})

@@ -30,7 +30,9 @@ def test_a_numeric_choice_of_a_group_means_its_file(typed: str, meant: str) -> N
 
 def test_every_folder_of_conf_is_a_group_and_sweeps_too() -> None:
     found = groups()
-    wanted = "model data task precision optimizer scheduler delay trainer logger callbacks experiment"
+    wanted = (
+        "model data task precision optimizer scheduler delay trainer logger callbacks experiment"
+    )
     assert set(wanted.split()) <= set(found)
     assert "demo" in found["sweeps"]
     assert "fp169" in found["precision"]

@@ -51,8 +51,12 @@ def _main(
 
 @app.command()
 def board(
-    name: Annotated[str | None, typer.Argument(help="a board; every one with records if left out")] = None,
-    cost: Annotated[str | None, typer.Option(help="rank against this cost, e.g. flops/total")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="a board; every one with records if left out")
+    ] = None,
+    cost: Annotated[
+        str | None, typer.Option(help="rank against this cost, e.g. flops/total")
+    ] = None,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
@@ -122,7 +126,32 @@ def page(
     if as_json:
         print(json.dumps({"written": [str(p) for p in written], "records": len(stored)}))
     else:
-        print(f"{len(stored)} records on {written[0]}; figures: {', '.join(p.name for p in written[1:]) or 'none'}")
+        print(
+            f"{len(stored)} records on {written[0]}; figures: {', '.join(p.name for p in written[1:]) or 'none'}"
+        )
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help="a board")],
+    out: Annotated[Path, typer.Option(help="the SVG file")],
+    cost: Annotated[
+        str | None, typer.Option(help="rank against this cost, e.g. flops/total")
+    ] = None,
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Draw a board's frontier as an SVG picture."""
+    from zoo.leaderboard.page.figure import frontier_svg
+    from zoo.leaderboard.store import write_atomically
+
+    stored, _ = scan(output_dir, leaderboards / "records")
+    filled = view(choose(load_boards(leaderboards), name), (s.record for s in stored), cost)
+    if not filled.groups:
+        raise UserError(f"board {name}: no records to draw; make one with: python train.py")
+    write_atomically(out, frontier_svg(filled).encode())
+    print(json.dumps({"written": str(out)}) if as_json else f"{len(filled.groups)} groups in {out}")
 
 
 @app.command()
@@ -134,7 +163,9 @@ def records(
     """Check every record against the schema; exit code 1 where one is not valid."""
     stored, problems = scan(output_dir, leaderboards / "records")
     if as_json:
-        listed = [{"id": s.record.id, "status": s.record.status, "curated": s.curated} for s in stored]
+        listed = [
+            {"id": s.record.id, "status": s.record.status, "curated": s.curated} for s in stored
+        ]
         bad = [{"file": p.path.name, "reason": p.reason} for p in problems]
         print(json.dumps({"records": listed, "problems": bad}, indent=1))
     else:
@@ -147,7 +178,9 @@ def records(
 
 @app.command()
 def merge(
-    ids: Annotated[list[str] | None, typer.Argument(help="run ids; every local record if left out")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(help="run ids; every local record if left out")
+    ] = None,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
@@ -159,7 +192,9 @@ def merge(
     local = {s.record.id: s.record for s in stored}
     for wanted in ids or []:
         if wanted not in local:
-            raise UserError(f"run {wanted}: no valid record of it in {output_dir}; zoo records lists them")
+            raise UserError(
+                f"run {wanted}: no valid record of it in {output_dir}; zoo records lists them"
+            )
     chosen = [local[i] for i in ids] if ids else list(local.values())
     for record in chosen:
         write_record(record, leaderboards / "records" / f"{record.id}.json")

@@ -13,6 +13,8 @@ from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,7 +24,15 @@ from zoo.errors import Diverged, Interrupted, UserError, suggest
 from zoo.leaderboard.boards import flatten
 from zoo.overrides import CONF, canonical, explain
 
-ALLOWED_PACKAGES = ("zoo", "torch", "torchvision", "timm", "lightning", "torchmetrics", "transformers")
+ALLOWED_PACKAGES = (
+    "zoo",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "torchmetrics",
+    "transformers",
+)
 # Allowed packages' own ways to run or fetch foreign code.
 FORBIDDEN_TARGETS = (
     "torch.hub", "torch.load", "torch.serialization", "torch.utils.cpp_extension",
@@ -226,7 +236,7 @@ def _check_target(target: Any) -> None:
     from hydra.utils import get_object
 
     name = str(target)
-    permitted = name.split(".")[0] in ALLOWED_PACKAGES and not any(
+    permitted = name.split(".", maxsplit=1)[0] in ALLOWED_PACKAGES and not any(
         name == bad or name.startswith(bad + ".") for bad in FORBIDDEN_TARGETS
     )
     if permitted:
@@ -291,39 +301,65 @@ def _first_line(error: BaseException) -> str:
 def launch(task: Callable[[DictConfig], Any]) -> None:
     """Run `task` on what the command line composes; a user's mistake ends in one sentence.
 
-    Exit codes: 0 done, 1 a job failed or diverged, 2 the command is wrong, 130 interrupted.
-    Set HYDRA_FULL_ERROR=1 to see tracebacks.
+    In a sweep a job that fails is named and the others go on. Exit codes: 0 done; 1 a run
+    diverged or the machine failed; 2 the command is wrong; 130 interrupted. Set HYDRA_FULL_ERROR=1
+    to see tracebacks.
     """
     tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to us, whole
     typed = [canonical(argument) for argument in sys.argv[1:]]
     sys.argv[1:] = typed
     plugins.register()
-    started = False
-
-    def job(config: DictConfig) -> Any:
-        nonlocal started
-        started = True
-        return task(config)
-
+    job = _Job(task, tracebacks)
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
-    except (Interrupted, KeyboardInterrupt) as stop:
-        print(stop, file=sys.stderr)
-        sys.exit(130)
-    except (UserError, Diverged) as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, Diverged) else 2)
-    except BrokenPipeError:
-        sys.exit(1)
-    except OSError as error:
-        if tracebacks:
-            raise
-        what = f"{error.filename}: " if error.filename else ""
-        print(f"train.py: {what}{error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
+    except EXPECTED as error:
+        # Of a sweep's job: it has said so itself. Else Hydra could not make its folder.
+        if not job.started:
+            _say(error)
+        sys.exit(_exit_code(error))
     except Exception as error:
-        if started or tracebacks:
+        if job.started or tracebacks:
             raise
-        print(f"train.py: {_explained(error, [a for a in typed if not a.startswith('-')])}", file=sys.stderr)
+        _say(_explained(error, [a for a in typed if not a.startswith("-")]))
         sys.exit(2)
+
+
+EXPECTED = (UserError, Diverged, OSError)
+
+
+class _Job:
+    """The task with its errors in one sentence; a class, so that launchers can pickle it."""
+
+    def __init__(self, task: Callable[[DictConfig], Any], tracebacks: bool) -> None:
+        self.task = task
+        self.tracebacks = tracebacks
+        self.started = False
+
+    def __call__(self, config: DictConfig) -> Any:
+        self.started = True
+        try:
+            return self.task(config)
+        except (Interrupted, KeyboardInterrupt) as stop:
+            _say(stop)
+            sys.exit(130)  # also the rest of a sweep
+        except EXPECTED as error:
+            if self.tracebacks:
+                raise
+            _say(error)
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            sys.exit(_exit_code(error))
+
+
+def _say(error: BaseException) -> None:
+    text = str(error)
+    if isinstance(error, BrokenPipeError):
+        return  # whoever read our output has gone
+    if isinstance(error, OSError):
+        text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+    print(f"train.py: {text or type(error).__name__}", file=sys.stderr)
+
+
+def _exit_code(error: BaseException) -> int:
+    return 2 if isinstance(error, UserError) else 1

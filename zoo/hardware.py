@@ -132,4 +132,4 @@ def git_state(root: Path) -> Git:
     try:
         return Git(commit=git("rev-parse", "HEAD"), clean=not git("status", "--porcelain"))
     except (OSError, subprocess.SubprocessError):
-        return Git()
+        return Git(commit=None, clean=None)

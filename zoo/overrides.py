@@ -15,7 +15,9 @@ CONF = ROOT / "conf"
 SWEEPS = ROOT / "sweeps"
 
 _NUMERIC = re.compile(r"^['\"]?(\d+(?:_\d+)*)['\"]?$")
-_GROUP_OVERRIDE = re.compile(r"^(?P<prefix>[+~]{0,2})(?P<group>[a-z_/]+)(?P<at>@[\w.:]+)?=(?P<value>.+)$")
+_GROUP_OVERRIDE = re.compile(
+    r"^(?P<prefix>[+~]{0,2})(?P<group>[a-z_/]+)(?P<at>@[\w.:]+)?=(?P<value>.+)$"
+)
 
 
 def groups() -> dict[str, list[str]]:
@@ -76,12 +78,20 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
         if bare in known:
             for choice in re.findall(r"[\w./-]+", re.sub(r"^(choice|glob)\(", "", value)):
                 if choice not in known[bare] and choice != "null" and "glob(" not in value:
-                    hint = f"; any of timm's: {bare}=timm {bare}.name={choice}" if "timm" in known[bare] else ""
-                    return UserError(f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}{hint}")
+                    hint = (
+                        f"; any of timm's: {bare}=timm {bare}.name={choice}"
+                        if "timm" in known[bare]
+                        else ""
+                    )
+                    return UserError(
+                        f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}{hint}"
+                    )
         elif not equals:
             return UserError(f"{override}: an override is KEY=VALUE, for example seed=1")
         elif key[0] not in "+~" and bare not in config_keys and not bare.startswith("hydra."):
             if "." not in bare:
-                return UserError(f"{bare}: no such group or key{suggest(bare, [*known, *config_keys])}")
+                return UserError(
+                    f"{bare}: no such group or key{suggest(bare, [*known, *config_keys])}"
+                )
             return UserError(f"{bare}: no such key{suggest(bare, config_keys)}")
     return None

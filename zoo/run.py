@@ -1,7 +1,7 @@
 """A run: its identity, its folder, what resumes it, and the record that it leaves.
 
-    outputs/ID/record.json   the record, there only when the run has ended
-    outputs/ID/last.ckpt     the state from which it goes on, and its final weights
+outputs/ID/record.json   the record, there only when the run has ended
+outputs/ID/last.ckpt     the state from which it goes on, and its final weights
 """
 
 import datetime
@@ -14,9 +14,9 @@ import warnings
 from pathlib import Path
 from typing import IO, Any
 
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
@@ -28,7 +28,7 @@ from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
 from zoo.config import build, factory
 from zoo.errors import Diverged, UserError
-from zoo.leaderboard.record import Curve, Data, Record, deciding_config, decides_result, identity
+from zoo.leaderboard.record import Curve, Data, Record, decides_result, deciding_config, identity
 from zoo.leaderboard.store import read_record, write_record
 from zoo.loggers import summarise
 from zoo.overrides import ROOT
@@ -91,7 +91,9 @@ class Run:
     @property
     def label(self) -> str:
         """A few words that tell a person which run this is."""
-        words = [self.config[k]["name"] for k in ("model", "data", "precision", "optimizer", "delay")]
+        words = [
+            self.config[k]["name"] for k in ("model", "data", "precision", "optimizer", "delay")
+        ]
         return " ".join([*(w for w in words if w != "none"), f"seed {self.seed}"])
 
     @property
@@ -172,7 +174,7 @@ class Run:
         """Return the task with this run's optimizer, schedule and budget around the model."""
         section = self.config["trainer"]
         if section["channels_last"]:
-            net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            net = net.to(memory_format=torch.channels_last)
         task = build(
             self.config["task"],
             net=torch.compile(net) if section["compile"] else net,
@@ -236,7 +238,9 @@ class Run:
             print(one_line(record))
         elif self.is_main:
             if again:
-                print(f"run {self.id} is {record.status} already; type force=true to train it again")
+                print(
+                    f"run {self.id} is {record.status} already; type force=true to train it again"
+                )
             report(record, self.output_dir, CURATED, CURATED.parent)
         if record.status == "diverged" and not _in_multirun():
             raise Diverged(

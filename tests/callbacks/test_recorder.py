@@ -1,5 +1,6 @@
 """The clocks with a fake clock, the counters, and what is kept of a long run."""
 
+import itertools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -89,7 +90,10 @@ def test_the_curve_holds_the_mean_loss_since_the_last_point() -> None:
     b = Bench(log_every=2)
     for loss in (1.0, 3.0, 10.0, 20.0, 99.0):
         b.step(1.0, loss)
-    assert [(row[0], row[4]) for row in b.recorder.curves["train/loss"].rows] == [(2, 2.0), (4, 15.0)]
+    assert [(row[0], row[4]) for row in b.recorder.curves["train/loss"].rows] == [
+        (2, 2.0),
+        (4, 15.0),
+    ]
     assert [row[4] for row in b.recorder.curves["train/lr"].rows] == [0.5, 0.5]
 
 
@@ -148,7 +152,7 @@ def test_a_long_curve_is_thinned_evenly_and_a_cut_does_not_show(n: int, cut: int
     assert log.rows == whole.rows
     steps = [row[0] for row in whole.rows]
     assert len(steps) <= MAX_POINTS
-    assert len({b - a for a, b in zip(steps, steps[1:], strict=False)}) <= 1
+    assert len({b - a for a, b in itertools.pairwise(steps)}) <= 1
     assert not steps or steps[0] == 0
 
 

@@ -49,7 +49,9 @@ def test_offsets_and_mirrors_are_uniform() -> None:
 
 def test_the_same_generator_gives_the_same_batch() -> None:
     images = torch.rand(8, 3, 16, 16)
-    one, two = (random_crop_flip(images, padding=2, flip=True, generator=generator(7)) for _ in "ab")
+    one, two = (
+        random_crop_flip(images, padding=2, flip=True, generator=generator(7)) for _ in "ab"
+    )
     assert torch.equal(one, two)
     other = random_crop_flip(images, padding=2, flip=True, generator=generator(8))
     assert not torch.equal(one, other)
@@ -57,4 +59,6 @@ def test_the_same_generator_gives_the_same_batch() -> None:
 
 def test_nothing_asked_for_changes_nothing() -> None:
     images = torch.rand(4, 3, 8, 8)
-    assert torch.equal(random_crop_flip(images, padding=0, flip=False, generator=generator()), images)
+    assert torch.equal(
+        random_crop_flip(images, padding=0, flip=False, generator=generator()), images
+    )

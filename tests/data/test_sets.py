@@ -65,7 +65,9 @@ def test_evaluation_reads_every_sample_once_in_order_whatever_the_ranks() -> Non
     assert torch.equal(labels, data.splits["test"].labels)
     from zoo.data.images import EvalLoader
 
-    parts = [torch.cat([y for _, y in EvalLoader(data, data.splits["test"], r, 3)]) for r in range(3)]
+    parts = [
+        torch.cat([y for _, y in EvalLoader(data, data.splits["test"], r, 3)]) for r in range(3)
+    ]
     assert sorted(torch.cat(parts).tolist()) == sorted(labels.tolist())
 
 
@@ -124,7 +126,12 @@ def test_cifar_that_is_not_there_says_what_to_download_and_where(
     with pytest.raises(UserError) as caught:
         cifar10(**OPTIONS, root=str(tmp_path), cache_dir=str(tmp_path / "cache"))
     sentence = str(caught.value)
-    for part in ("data=cifar10", "uoft-cs/cifar10", str(tmp_path / "images" / "cifar10"), "data.root=FOLDER"):
+    for part in (
+        "data=cifar10",
+        "uoft-cs/cifar10",
+        str(tmp_path / "images" / "cifar10"),
+        "data.root=FOLDER",
+    ):
         assert part in sentence
     assert "\n" not in sentence
 
@@ -189,4 +196,6 @@ def test_imagenet_with_other_classes_in_val_is_refused(tmp_path: Path) -> None:
     write_imagenet(tmp_path)
     (tmp_path / "imagenet" / "val" / "n03").rename(tmp_path / "imagenet" / "val" / "n04")
     with pytest.raises(UserError, match="sort val into the same folders"):
-        imagenet(seed=0, batch_size=4, eval_batch_size=2, root=str(tmp_path), cache_dir=str(tmp_path))
+        imagenet(
+            seed=0, batch_size=4, eval_batch_size=2, root=str(tmp_path), cache_dir=str(tmp_path)
+        )

@@ -16,13 +16,18 @@ from zoo.overrides import groups
 OPTIONS = groups()
 Train = Callable[..., Any]
 
-BIG = {"vgg": ["data.image_size=32", "model.width=4"], "timm": ["data.image_size=32", "model.name=resnet10t"]}
+BIG = {
+    "vgg": ["data.image_size=32", "model.width=4"],
+    "timm": ["data.image_size=32", "model.name=resnet10t"],
+}
 
 
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_every_model_trains(train_here: Train, model: str) -> None:
     special = next((v for k, v in BIG.items() if model.startswith(k)), ["model.width=2"])
-    record = train_here(f"model={model}", "trainer.max_epochs=null", "trainer.max_steps=2", *special)
+    record = train_here(
+        f"model={model}", "trainer.max_epochs=null", "trainer.max_steps=2", *special
+    )
     assert record.status == "finished"
     assert math.isfinite(record.metrics["val/loss"])
 
@@ -102,7 +107,9 @@ def test_accumulation_counts_samples_and_steps(train_here: Train) -> None:
 
 def test_a_callback_of_ones_own(train_here: Train) -> None:
     early = "+callbacks.early={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 0, mode: max}"
-    record = train_here("model.width=2", "trainer.max_epochs=9", "trainer.eval_every_steps=2", early)
+    record = train_here(
+        "model.width=2", "trainer.max_epochs=9", "trainer.eval_every_steps=2", early
+    )
     assert record.metrics["train/steps"] < 9 * 19
 
 
@@ -159,6 +166,8 @@ def test_training_equals_a_plain_loop(train_here: Train) -> None:
 
 @pytest.mark.data
 def test_cifar10_trains(train_here: Train, data_root: Path) -> None:
-    record = train_here(*TINY, "data=cifar10", f"data.root={data_root}", "data.eval_batch_size=5000")
+    record = train_here(
+        *TINY, "data=cifar10", f"data.root={data_root}", "data.eval_batch_size=5000"
+    )
     assert record.data.train == 45_000
     assert str(data_root) not in record.to_json()

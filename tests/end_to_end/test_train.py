@@ -54,7 +54,8 @@ def wait_for(condition: Any, process: subprocess.Popen[str], timeout: float = 12
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = start(tmp_path / "whole", *KILLABLE)
-    assert whole.communicate(timeout=300) and whole.returncode == 0
+    whole.communicate(timeout=300)
+    assert whole.returncode == 0
     expected = load_records(tmp_path / "whole")[0]
 
     cut = tmp_path / "cut"
@@ -74,7 +75,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> Non
         process.communicate()
         assert not (cut / expected.id / "record.json").exists()
     done = start(cut, *KILLABLE)
-    out, err = done.communicate(timeout=300)
+    _, err = done.communicate(timeout=300)
     assert done.returncode == 0, err
     assert arithmetic(load_records(cut)[0]) == arithmetic(expected)
     assert len(expected.curve["val/acc"].step) == 400 // 7 + 1  # and one after the last step
@@ -114,7 +115,9 @@ def test_a_killed_sweep_repeats_no_finished_run(tmp_path: Path) -> None:
     assert sorted(r.seed for r in records) == [0, 1, 2]
     assert out.count("done before") == len(first)
     commands = [r.command for r in sorted(records, key=lambda r: r.seed)]
-    assert commands[1] == "python train.py seed=1 " + " ".join([*KILLABLE[:3], "trainer.max_steps=60"])
+    assert commands[1] == "python train.py seed=1 " + " ".join(
+        [*KILLABLE[:3], "trainer.max_steps=60"]
+    )
 
 
 def test_a_failing_job_does_not_stop_the_sweep(run_train: Runner, tmp_path: Path) -> None:
@@ -125,7 +128,9 @@ def test_a_failing_job_does_not_stop_the_sweep(run_train: Runner, tmp_path: Path
     assert [r.config["model"]["width"] for r in load_records(tmp_path / "outputs")] == [2]
 
 
-def test_the_default_run_learns_and_typed_again_says_it_is_done(run_train: Runner, tmp_path: Path) -> None:
+def test_the_default_run_learns_and_typed_again_says_it_is_done(
+    run_train: Runner, tmp_path: Path
+) -> None:
     """The first command of the README: under a minute on two cores, the set-up apart."""
     done = run_train()
     assert done.returncode == 0, done.stderr

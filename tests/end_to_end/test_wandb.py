@@ -11,7 +11,14 @@ from zoo.loggers import wandb_key_is_configured
 
 
 def inspect(folder: Path) -> dict[str, object]:
-    command = [str(Path(sys.executable).parent / "wandb"), "leet", "inspect", "--summary", "--json", str(folder)]
+    command = [
+        str(Path(sys.executable).parent / "wandb"),
+        "leet",
+        "inspect",
+        "--summary",
+        "--json",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 

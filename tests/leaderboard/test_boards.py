@@ -32,7 +32,12 @@ BOARDS = load_boards(ROOT / "leaderboards")
 
 def some_records() -> list[Record]:
     return [
-        make_record(s, accuracy=0.8 + w / 100 + s / 1000, train_s=1.0 * w, config=make_config(s, model={"width": w}))
+        make_record(
+            s,
+            accuracy=0.8 + w / 100 + s / 1000,
+            train_s=1.0 * w,
+            config=make_config(s, model={"width": w}),
+        )
         for w in (2, 4, 8, 16)
         for s in range(2)
     ]
@@ -73,14 +78,22 @@ def test_columns_are_the_fewest_keys_that_tell_groups_apart() -> None:
         return make_config(0, model={"name": name, "depth": depth}, optimizer={"lr": lr})
 
     groups = group_by_seed(
-        make_record(config=c) for c in (config("a", 8, 0.1), config("b", 20, 0.1), config("b", 20, 0.2))
+        make_record(config=c)
+        for c in (config("a", 8, 0.1), config("b", 20, 0.1), config("b", 20, 0.2))
     )
     assert differing_keys(groups) == ["model.name", "optimizer.lr"]
 
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0.01234, "0.0123"), (12.34, "12.3"), (36480, "36.5k"), (166446858240, "166G"), (2e15, "2P"), (0, "0")],
+    [
+        (0.01234, "0.0123"),
+        (12.34, "12.3"),
+        (36480, "36.5k"),
+        (166446858240, "166G"),
+        (2e15, "2P"),
+        (0, "0"),
+    ],
 )
 def test_numbers_fit_a_cell(number: float, text: str) -> None:
     assert show_number(number) == text
@@ -98,9 +111,15 @@ def test_a_cell_shows_mean_and_spread_where_there_is_one() -> None:
     [
         ("title: [", "not valid YAML"),
         ("[1]", "a board is a mapping"),
-        ("title: t\nquestion: q\nquality: {key: a, label: a, direction: up}\ncosts: [{key: b, label: b, direction: min}]", "quality.direction"),
+        (
+            "title: t\nquestion: q\nquality: {key: a, label: a, direction: up}\ncosts: [{key: b, label: b, direction: min}]",
+            "quality.direction",
+        ),
         ("title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: []", "costs"),
-        ("title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min}]\nfoo: 1", "foo"),
+        (
+            "title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min}]\nfoo: 1",
+            "foo",
+        ),
     ],
 )
 def test_a_bad_board_is_named_with_its_key(tmp_path: Path, text: str, sentence: str) -> None:
@@ -172,12 +191,19 @@ def test_zoo_page_writes_a_page_and_figures(place: list[str], tmp_path: Path) ->
     assert "8 records" in shown.output
     assert (tmp_path / "site" / "index.html").stat().st_size > 1_000_000  # plotly is inside
     assert (tmp_path / "site" / "digits.svg").read_text().startswith("<svg")
-    assert json.loads(zoo("page", "--json", "--out", str(tmp_path / "s2"), *place).output)["records"] == 8
+    assert (
+        json.loads(zoo("page", "--json", "--out", str(tmp_path / "s2"), *place).output)["records"]
+        == 8
+    )
 
 
 def test_an_unknown_board_is_one_sentence_and_exit_code_2() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "zoo", "board", "digts"], capture_output=True, text=True, check=False, cwd=ROOT
+        [sys.executable, "-m", "zoo", "board", "digts"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "zoo: board digts: no such board; did you mean digits?\n"

@@ -59,7 +59,12 @@ def test_turning_an_axis_round_is_negating_it(problem) -> None:
 
 
 def test_ties_share_the_frontier() -> None:
-    assert pareto_mask([(1, 5), (1, 5), (2, 5), (1, 4)], ["min", "max"]) == [True, True, False, False]
+    assert pareto_mask([(1, 5), (1, 5), (2, 5), (1, 4)], ["min", "max"]) == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_an_unknown_direction_or_a_short_point_is_refused() -> None:

@@ -11,8 +11,8 @@ from zoo.leaderboard.record import (
     NOT_IN_CONFIG,
     Curve,
     Record,
-    deciding_config,
     decides_result,
+    deciding_config,
     identity,
 )
 
@@ -94,4 +94,6 @@ def test_paths_and_loggers_decide_nothing() -> None:
     for name in NOT_IN_CONFIG:
         assert not decides_result(name.rstrip("."))
         assert not decides_result(name + "x" if name.endswith(".") else name)
-    assert all(map(decides_result, ("model", "seed", "data.batch_size", "callbacks.early.patience")))
+    assert all(
+        map(decides_result, ("model", "seed", "data.batch_size", "callbacks.early.patience"))
+    )

@@ -10,7 +10,13 @@ import pytest
 
 from tests.factories import make_config, make_record
 from zoo.leaderboard import load_records
-from zoo.leaderboard.store import MAX_RECORD_BYTES, read_record, scan, write_atomically, write_record
+from zoo.leaderboard.store import (
+    MAX_RECORD_BYTES,
+    read_record,
+    scan,
+    write_atomically,
+    write_record,
+)
 
 
 def write_many(folder: str, writer: int, count: int) -> None:

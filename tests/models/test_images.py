@@ -11,7 +11,9 @@ import zoo.models
 from zoo.errors import UserError
 from zoo.models import CifarResNet, CifarVGG, timm_model
 
-OURS = [f"cifar_resnet{d}" for d in (8, 20, 32, 44, 56, 110)] + [f"cifar_vgg{d}" for d in (11, 13, 16)]
+OURS = [f"cifar_resnet{d}" for d in (8, 20, 32, 44, 56, 110)] + [
+    f"cifar_vgg{d}" for d in (11, 13, 16)
+]
 
 
 def weights(depth: int, width: int) -> int:
@@ -27,11 +29,15 @@ def weights(depth: int, width: int) -> int:
     return total + 2 * channels + channels * 10 + 10
 
 
-@pytest.mark.parametrize(("depth", "width"), [(8, 16), (20, 16), (32, 8), (44, 16), (56, 4), (110, 16)])
+@pytest.mark.parametrize(
+    ("depth", "width"), [(8, 16), (20, 16), (32, 8), (44, 16), (56, 4), (110, 16)]
+)
 def test_resnet_has_the_parameters_of_its_layout(depth: int, width: int) -> None:
     net = CifarResNet(depth=depth, width=width)
     assert sum(p.numel() for p in net.parameters()) == weights(depth, width)
-    convolutions = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)]
+    convolutions = [
+        m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (3, 3)
+    ]
     assert len(convolutions) + 1 == depth  # and the classifier
 
 
@@ -107,9 +113,15 @@ def test_each_block_adds_to_its_input() -> None:
         (lambda: CifarResNet(depth=2), "model.depth=2"),
         (lambda: CifarResNet(width=0), "model.width=0"),
         (lambda: CifarResNet(norm="batsh"), "model.norm=batsh: no such normalisation"),  # type: ignore[arg-type]
-        (lambda: CifarResNet(width=6, norm="group", group_size=4), "model.group_size=4: does not divide"),
+        (
+            lambda: CifarResNet(width=6, norm="group", group_size=4),
+            "model.group_size=4: does not divide",
+        ),
         (lambda: CifarVGG(depth=19), "model.depth=19: there is VGG-11"),
-        (lambda: timm_model("resnt50", 10, 3), "model.name=resnt50: timm has no such model; did you mean resnet50"),
+        (
+            lambda: timm_model("resnt50", 10, 3),
+            "model.name=resnt50: timm has no such model; did you mean resnet50",
+        ),
     ],
 )
 def test_a_wrong_model_is_one_sentence(make: Any, sentence: str) -> None:

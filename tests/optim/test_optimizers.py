@@ -29,7 +29,9 @@ def test_decoupled_adamw_is_adamw_with_the_decay_over_the_peak() -> None:
     schedule = [min(1.0, (t + 1) / 5) * (1 - t / 25) for t in range(20)]
     options = {"betas": (0.9, 0.98), "eps": 1e-6}
     ours = trained(lambda p: DecoupledAdamW(p, lr=5e-4, weight_decay=1e-5, **options), schedule)
-    theirs = trained(lambda p: torch.optim.AdamW(p, lr=5e-4, weight_decay=1e-5 / 5e-4, **options), schedule)
+    theirs = trained(
+        lambda p: torch.optim.AdamW(p, lr=5e-4, weight_decay=1e-5 / 5e-4, **options), schedule
+    )
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -82,5 +84,7 @@ def test_timm_decays_every_parameter_as_the_config_says() -> None:
 
 
 def test_an_unknown_name_has_the_nearest() -> None:
-    with pytest.raises(UserError, match="optimizer.name=lambb: timm has no such optimizer; did you mean lamb"):
+    with pytest.raises(
+        UserError, match="optimizer.name=lambb: timm has no such optimizer; did you mean lamb"
+    ):
         timm_optimizer([nn.Parameter(torch.ones(1))], "lambb", lr=0.1)

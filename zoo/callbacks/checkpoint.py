@@ -26,7 +26,9 @@ from zoo.leaderboard.store import write_atomically
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's own checkpoint files, written whole or not at all."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getvalue())

@@ -6,7 +6,8 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.progress import BarColumn, Progress as RichProgress, TaskID, TextColumn
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as RichProgress
 
 from zoo.callbacks.recorder import Recorder
 
@@ -93,7 +94,9 @@ class Progress(Callback):
         if self._bar is not None:
             recorder = _recorder(trainer)
             text = self.describe(recorder, time.monotonic())
-            self._bar.update(self._task, completed=recorder.budget.progress, description=text, refresh=True)
+            self._bar.update(
+                self._task, completed=recorder.budget.progress, description=text, refresh=True
+            )
         self._close()
 
     def on_exception(

@@ -70,8 +70,8 @@ class Recorder(Callback):
         if tokens is not None:
             self.tokens = (self.tokens or 0) + tokens * trainer.world_size
         for key, value in outputs.items():
-            value = value.detach()
-            self._sums[key] = self._sums[key] + value if key in self._sums else value
+            total = self._sums.get(key)
+            self._sums[key] = value.detach() if total is None else total + value.detach()
         self._batches += 1
 
         updated = trainer.global_step > self.steps
@@ -159,7 +159,16 @@ class Recorder(Callback):
 
     # -- the checkpoint ------------------------------------------------------------------------
 
-    _COUNTERS = ("steps", "last_evaluation", "samples", "tokens", "train_s", "eval_s", "compile_s", "wait_s")
+    _COUNTERS = (
+        "steps",
+        "last_evaluation",
+        "samples",
+        "tokens",
+        "train_s",
+        "eval_s",
+        "compile_s",
+        "wait_s",
+    )
 
     def state_dict(self) -> dict[str, Any]:
         return {

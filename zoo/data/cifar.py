@@ -87,9 +87,7 @@ def _find(name: str, root: Path) -> dict[str, list[Path]] | None:
     return None
 
 
-def _from_parquet(
-    name: str, files: dict[str, list[Path]], cache_dir: Path
-) -> tuple[Split, Split]:
+def _from_parquet(name: str, files: dict[str, list[Path]], cache_dir: Path) -> tuple[Split, Split]:
     digest = hashlib.sha256()
     for path in (*files["train"], *files["test"]):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
@@ -99,7 +97,7 @@ def _from_parquet(
         for split, paths in files.items():
             arrays[f"{split}_images"], arrays[f"{split}_labels"] = _decode_parquet(name, paths)
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(cache, buffer.getvalue())
     with np.load(cache, allow_pickle=False) as stored:
         splits = [
@@ -119,7 +117,9 @@ def _decode_parquet(name: str, paths: list[Path]) -> tuple[np.ndarray, np.ndarra
             f"data={name}: {paths[0].name} is no parquet file with the columns img and "
             f"{LABEL[name]} ({str(error).splitlines()[0]}); download it again"
         ) from None
-    return _decode(table["img"].struct.field("bytes").to_list()), table[LABEL[name]].to_numpy().astype(np.int64)
+    return _decode(table["img"].struct.field("bytes").to_list()), table[
+        LABEL[name]
+    ].to_numpy().astype(np.int64)
 
 
 def _decode(encoded: Iterable[bytes]) -> np.ndarray:

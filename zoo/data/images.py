@@ -1,6 +1,7 @@
 """Image sets that fit in memory: tensors, augmented and normalised in batches."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ def stratified(labels: Tensor, count: int, seed: int = SPLIT_SEED) -> tuple[Tens
     Returns:
         The indices that were chosen and the others, each in ascending order.
     """
-    classes, sizes = labels.unique(return_counts=True)
+    classes, sizes = torch.unique(labels, return_counts=True)
     shares = sizes.double() * count / len(labels)
     quota = shares.floor().long()
     by_remainder = torch.argsort(shares - quota, descending=True, stable=True)
@@ -133,7 +134,9 @@ class ImageData(LightningDataModule):
         return self.stream
 
     def _train_batches(self, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
         train = self.splits["train"]
         batch = first
         while True:
@@ -154,7 +157,9 @@ class ImageData(LightningDataModule):
         return self._eval_loader("test")
 
     def _eval_loader(self, split: str) -> "EvalLoader":
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        rank, world = (
+            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        )
         return EvalLoader(self, self.splits[split], rank, world)
 
 
@@ -167,10 +172,10 @@ class EvalLoader:
         self._split = split
 
     def __len__(self) -> int:
-        return -(-len(self._mine) // self._data.eval_batch_size)
+        return math.ceil(len(self._mine) / self._data.eval_batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for index in self._mine.split(self._data.eval_batch_size):
+        for index in torch.split(self._mine, self._data.eval_batch_size):
             yield self._data.normalise(self._split.images[index]), self._split.labels[index]
 
 

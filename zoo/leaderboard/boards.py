@@ -69,7 +69,9 @@ def load_board(path: Path) -> Board:
     try:
         content = yaml.safe_load(path.read_text())
         if not isinstance(content, dict):
-            raise UserError(f"{path.name}: a board is a mapping with title, question, quality, costs")
+            raise UserError(
+                f"{path.name}: a board is a mapping with title, question, quality, costs"
+            )
         return Board.model_validate({"name": path.stem, **content})
     except yaml.YAMLError as error:
         raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
@@ -143,7 +145,9 @@ def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -
     """
     by_key = {axis.key: axis for axis in board.costs}
     if cost_key is not None and cost_key not in by_key:
-        raise UserError(f"cost {cost_key}: board {board.name} has no such cost{suggest(cost_key, by_key)}")
+        raise UserError(
+            f"cost {cost_key}: board {board.name} has no such cost{suggest(cost_key, by_key)}"
+        )
     cost = by_key[cost_key] if cost_key else board.costs[0]
     groups = frontier(
         select(board, records),

@@ -8,7 +8,7 @@ non-finite value is on no frontier and dominates nothing.
 import json
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -157,7 +157,9 @@ def frontier(
         )
         for g in groups
     ]
-    for group, on in zip(groups, pareto_mask(points, [cost_direction, quality_direction]), strict=True):
+    for group, on in zip(
+        groups, pareto_mask(points, [cost_direction, quality_direction]), strict=True
+    ):
         group.on_frontier = on
     sign = -1.0 if quality_direction == "max" else 1.0
     groups.sort(key=lambda g: _last_if_none(g.cells[quality].mean, sign, g.complete))

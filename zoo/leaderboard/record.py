@@ -74,7 +74,7 @@ class Curve(_Part):
 
     @model_validator(mode="after")
     def _equal_lengths(self) -> "Curve":
-        columns = [self.step, self.samples, self.train_s, self.value]
+        columns: list[list[Any]] = [self.step, self.samples, self.train_s, self.value]
         if self.tokens is not None:
             columns.append(self.tokens)
         if len({len(c) for c in columns}) != 1:

@@ -20,7 +20,9 @@ def board_table(filled: View, stored: dict[str, Stored]) -> Table:
         filled: the board with its groups.
         stored: records by id, for where they stand.
     """
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left"
+    )
     table.add_column("", no_wrap=True)
     for column in filled.columns:
         table.add_column(column.removesuffix(".name"))
@@ -32,7 +34,10 @@ def board_table(filled: View, stored: dict[str, Stored]) -> Table:
     for group in filled.groups:
         quality = group.cells[filled.board.quality.key]
         diverged = sum(r.status == "diverged" for r in group.records)
-        row = ["*" if group.on_frontier else "", *(show(get(group.config, c)) for c in filled.columns)]
+        row = [
+            "*" if group.on_frontier else "",
+            *(show(get(group.config, c)) for c in filled.columns),
+        ]
         row.append(show_cell(quality, filled.board.quality))
         row.append(f"{len(group.records)}" + (f" ({diverged} diverged)" if diverged else ""))
         row += [show_cell(group.cells[a.key], a) for a in filled.board.costs]
@@ -52,27 +57,34 @@ def _where(group: Group, stored: dict[str, Stored]) -> str:
 def print_board(console: Console, filled: View, stored: dict[str, Stored]) -> None:
     """Print a board with its question and what its marks mean."""
     if not filled.groups:
-        console.print(f"{filled.board.title}: no records yet; make one with: python train.py", markup=False)
+        console.print(
+            f"{filled.board.title}: no records yet; make one with: python train.py", markup=False
+        )
         return
     console.print(board_table(filled, stored))
     n1 = sum(len(g.records) == 1 for g in filled.groups)
-    notes = [f"* on the Pareto frontier against {filled.cost.label}", "mean ± standard deviation over n seeds"]
+    notes = [
+        f"* on the Pareto frontier against {filled.cost.label}",
+        "mean ± standard deviation over n seeds",
+    ]
     if n1:
         notes.append(f"{n1} of {len(filled.groups)} groups have one seed only")
     if len(filled.hardware) > 1:
-        notes.append(f"times come from {len(filled.hardware)} kinds of hardware: {'; '.join(filled.hardware)}")
+        notes.append(
+            f"times come from {len(filled.hardware)} kinds of hardware: {'; '.join(filled.hardware)}"
+        )
     console.print("; ".join(notes) + ".\n", style="dim", markup=False)
 
 
 def print_problems(console: Console, problems: list[Problem]) -> None:
     """Name the files that are no valid records."""
     for problem in problems:
-        console.print(f"left out {problem.path.name}: {problem.reason}", style="yellow", markup=False)
+        console.print(
+            f"left out {problem.path.name}: {problem.reason}", style="yellow", markup=False
+        )
 
 
-def report(
-    record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
-) -> None:
+def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path) -> None:
     """Print what was trained, how well, how fast, where the record is, and its rank on the boards."""
     console = Console()
     table = Table(box=box.SIMPLE, show_header=False, title_justify="left")
@@ -80,9 +92,13 @@ def report(
     table.add_column()
     c = record.config
     words = [str(get(c, f"{k}.name")) for k in ("model", "data", "precision", "optimizer", "delay")]
-    table.add_row("trained", Text(" + ".join(w for w in words if w != "none") + f", seed {record.seed}"))
+    table.add_row(
+        "trained", Text(" + ".join(w for w in words if w != "none") + f", seed {record.seed}")
+    )
     scores = [(k, record.metrics.get(k)) for k in ("test/acc", "val/acc", "test/loss", "val/loss")]
-    table.add_row("how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status)
+    table.add_row(
+        "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
+    )
     table.add_row("how fast", _speed(record))
     table.add_row("record", Text(str(output_dir / record.id / "record.json")))
     stored, _ = scan(output_dir, curated_dir)
@@ -103,7 +119,14 @@ def report(
 
 def one_line(record: Record) -> str:
     """Return the record in a line, for a sweep that goes over what is done before."""
-    quality = next((f", {_score(k, v)}" for k in ("test/acc", "test/loss") if (v := record.metrics.get(k)) is not None), "")
+    quality = next(
+        (
+            f", {_score(k, v)}"
+            for k in ("test/acc", "test/loss")
+            if (v := record.metrics.get(k)) is not None
+        ),
+        "",
+    )
     return f"run {record.id} is done before ({record.status}{quality}): {record.command}"
 
 

@@ -25,6 +25,8 @@ def timm_model(model_name: str, num_classes: int, in_chans: int, **options: Any)
     """
     import timm
 
-    if not timm.is_model(model_name.split(".")[0].split("/")[-1]):
-        raise UserError(f"model.name={model_name}: timm has no such model{suggest(model_name, timm.list_models())}")
+    if not timm.is_model(model_name.split(".", maxsplit=1)[0].rsplit("/", maxsplit=1)[-1]):
+        raise UserError(
+            f"model.name={model_name}: timm has no such model{suggest(model_name, timm.list_models())}"
+        )
     return timm.create_model(model_name, num_classes=num_classes, in_chans=in_chans, **options)

@@ -39,11 +39,12 @@ class DecoupledAdamW(AdamW):
         weight_decay: float = 1e-5,
         **options: Any,
     ) -> None:
-        groups = list(params)
-        named = [dict(g) if isinstance(g, dict) else {"params": [g]} for g in groups]
-        if named and not isinstance(groups[0], dict):
-            named = [{"params": groups}]
-        for group in named:
+        given: list[Any] = list(params)
+        are_groups = bool(given) and isinstance(given[0], dict)
+        groups: list[dict[str, Any]] = (
+            [dict(g) for g in given] if are_groups else [{"params": given}]
+        )
+        for group in groups:
             peak = group.get("lr", lr)
             if not peak > 0:
                 raise UserError(
@@ -51,4 +52,4 @@ class DecoupledAdamW(AdamW):
                     "type a positive optimizer.lr"
                 )
             group["weight_decay"] = group.get("weight_decay", weight_decay) / peak
-        super().__init__(named, lr=lr, betas=tuple(betas), eps=eps, **options)  # type: ignore[arg-type]
+        super().__init__(groups, lr=lr, betas=tuple(betas), eps=eps, **options)  # type: ignore[arg-type]

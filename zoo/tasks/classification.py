@@ -10,6 +10,36 @@ from torchmetrics.classification import MulticlassAccuracy
 from zoo.tasks.base import Task, meta
 
 
+class Scores(nn.Module):
+    """Cross-entropy, accuracy (micro) and, beyond five classes, top-5 accuracy of a split."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.loss = MeanMetric()
+        self.acc = MulticlassAccuracy(num_classes, average="micro")
+        top5 = (
+            MulticlassAccuracy(num_classes, average="micro", top_k=5) if num_classes > 5 else None
+        )
+        self.acc5 = top5
+
+    def forward(self, logits: Tensor, labels: Tensor) -> None:
+        """Add a batch: logits (B, num_classes) and labels (B,)."""
+        self.loss.update(F.cross_entropy(logits, labels), weight=len(labels))
+        self.acc.update(logits, labels)
+        if self.acc5 is not None:
+            self.acc5.update(logits, labels)
+
+    def read(self) -> dict[str, Tensor]:
+        """Return the scores over all batches, and start anew."""
+        metrics: dict[str, Metric | None] = {"loss": self.loss, "acc": self.acc, "acc5": self.acc5}
+        values = {}
+        for key, metric in metrics.items():
+            if metric is not None:
+                values[key] = metric.compute()
+                metric.reset()
+        return values
+
+
 class ClassificationTask(Task):
     """Learn classes of images.
 
@@ -44,16 +74,7 @@ class ClassificationTask(Task):
             self._mixup = Mixup(
                 mixup, cutmix, label_smoothing=label_smoothing, num_classes=num_classes
             )
-        self.scores = nn.ModuleDict({"val": self._new_scores(), "test": self._new_scores()})
-
-    def _new_scores(self) -> nn.ModuleDict:
-        scores: dict[str, Metric] = {
-            "acc": MulticlassAccuracy(self.num_classes, average="micro"),
-            "loss": MeanMetric(),
-        }
-        if self.num_classes > 5:
-            scores["acc5"] = MulticlassAccuracy(self.num_classes, average="micro", top_k=5)
-        return nn.ModuleDict(scores)
+        self.scores = nn.ModuleDict({"val": Scores(num_classes), "test": Scores(num_classes)})
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
         images, labels = batch
@@ -67,17 +88,13 @@ class ClassificationTask(Task):
 
     def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         images, labels = batch
-        logits = self.net(images).float()
-        scores = self.scores[split]
-        scores["loss"].update(F.cross_entropy(logits, labels), weight=len(labels))
-        for key in ("acc", "acc5"):
-            if key in scores:
-                scores[key].update(logits, labels)
+        self.scores[split](self.net(images).float(), labels)
 
     def _publish(self, split: str) -> None:
-        for key, metric in self.scores[split].items():
-            self.log(f"{split}/{key}", metric.compute())
-            metric.reset()
+        scores = self.scores[split]
+        assert isinstance(scores, Scores)
+        for key, value in scores.read().items():
+            self.log(f"{split}/{key}", value)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch, "val")
@@ -96,5 +113,3 @@ class ClassificationTask(Task):
 
     def example(self, samples: int) -> Tensor:
         return meta(samples, *self.image_shape)
-
-

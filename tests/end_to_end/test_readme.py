@@ -1,0 +1,119 @@
+"""Every command of the README is run; what it says of files and verbs is there."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT
+from tests.factories import make_record
+from zoo.leaderboard.boards import load_board, view
+from zoo.leaderboard.page.figure import frontier_svg
+from zoo.leaderboard.store import scan, write_record
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line.strip()
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command(command: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    words = shlex.split(command)
+    environment = {**os.environ, "ZOO_OUTPUT": str(tmp_path / "outputs")}
+    folder = tmp_path
+    if words[:2] == ["python", "train.py"]:
+        if "data=cifar10" in words:
+            request.getfixturevalue("data_root")
+        # As typed, but for two steps: the whole default run is in test_train.
+        short = [] if "--help" in words else ["trainer.max_steps=2", "data.eval_batch_size=5000"]
+        words = [sys.executable, str(ROOT / "train.py"), *words[2:], *short]
+    else:
+        assert words[0] == "zoo", f"no test runs {command}"
+        record = make_record()
+        write_record(record, tmp_path / "outputs" / record.id / "record.json")
+        words = [sys.executable, "-m", "zoo", *words[1:]]
+    done = subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+def test_the_two_set_up_commands_are_the_makefiles_and_cis() -> None:
+    verbs = re.findall(r"^    make (\w+)", README, re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    ci = (ROOT / ".ci" / "run").read_text()
+    assert verbs == ["demo", "test"]
+    for verb in verbs:
+        assert re.search(rf"^{verb}: \$\(READY\)", makefile, re.MULTILINE)
+        assert f"make {verb}" in ci
+
+
+def test_every_option_in_the_table_exists_and_none_is_missing() -> None:
+    from zoo.overrides import groups
+
+    known = groups()
+    for group in ("model", "data", "precision", "optimizer", "scheduler", "delay"):
+        row = next(line for line in README.splitlines() if line.startswith(f"| `{group}` |"))
+        words = set(re.findall(r"`([\w.=]+)`", row.split("|")[2]))
+        named = {{"169": "fp169"}.get(w, w) for w in words} & {*known[group], "fp169"}
+        unnamed = set(known[group]) - named - {"resnet", "vgg"}  # those take a depth
+        assert not unnamed, f"{group}: {unnamed}"
+
+
+def test_every_link_and_picture_is_there() -> None:
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+
+
+def test_the_figure_is_drawn_from_the_committed_records() -> None:
+    """Made by: zoo figure digits --out docs/digits.svg --output-dir none"""
+    stored, problems = scan(None, ROOT / "leaderboards" / "records")
+    assert problems == []
+    drawn = frontier_svg(
+        view(load_board(ROOT / "leaderboards" / "digits.yaml"), [s.record for s in stored])
+    )
+    assert (ROOT / "docs" / "digits.svg").read_text() == drawn
+
+
+def test_every_committed_records_command_composes() -> None:
+    from zoo.config import check, compose
+
+    stored, _ = scan(None, ROOT / "leaderboards" / "records")
+    assert stored
+    for item in stored:
+        words = shlex.split(item.record.command)
+        assert words[:2] == ["python", "train.py"]
+        check(compose(words[2:]))
+
+
+def test_the_docs_list_every_metric_of_a_real_record() -> None:
+    table = (ROOT / "docs" / "record.md").read_text()
+    keys = {
+        k
+        for group in re.findall(r"^\| (`\w+/.*?) \|", table, re.MULTILINE)
+        for k in re.findall(r"`([^`]+)`", group)
+    }
+    stored, _ = scan(None, ROOT / "leaderboards" / "records")
+    for item in stored:
+        assert set(item.record.metrics) | set(item.record.curve) <= keys
+
+
+def test_the_example_board_of_the_docs_is_valid(tmp_path: Path) -> None:
+    example = re.search(r"```yaml\n(.*?)```", (ROOT / "docs" / "boards.md").read_text(), re.DOTALL)
+    assert example
+    (tmp_path / "digits.yaml").write_text(example[1])
+    assert load_board(tmp_path / "digits.yaml").quality.key == "test/acc"
+    assert yaml.safe_load(example[1])["columns"] == ["model.name"]
