@@ -24,7 +24,7 @@ demo: $(READY) ## train four sizes on real images with no network, print the boa
 	@echo "open site/index.html in a browser"
 
 test: $(READY) ## run the tests (two workers, one thread each)
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .

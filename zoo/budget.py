@@ -41,9 +41,13 @@ class Budget:
     @property
     def progress(self) -> float:
         """The share of the budget that is used, in [0, 1]."""
+        return self.progress_after(self._steps)
+
+    def progress_after(self, steps: int) -> float:
+        """Return the share that is used after so many steps and the seconds noted so far."""
         shares = [0.0]
         if self.max_steps is not None:
-            shares.append(self._steps / self.max_steps)
+            shares.append(steps / self.max_steps)
         if self.max_seconds is not None:
             shares.append(self._seconds / self.max_seconds)
         return min(1.0, max(shares))

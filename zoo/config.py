@@ -14,6 +14,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -202,7 +203,7 @@ def factory(section: dict[str, Any]) -> Callable[..., Any]:
         try:
             make_object = instantiate(arguments, _partial_=True, _convert_="all")
             return make_object(*positional, **extra)
-        except hydra.errors.InstantiationException as error:
+        except InstantiationException as error:
             if isinstance(error.__cause__, UserError):
                 raise error.__cause__ from None
             raise UserError(f"{label}: {_first_line(error.__cause__ or error)}") from error
@@ -313,12 +314,13 @@ def launch(task: Callable[[DictConfig], Any]) -> None:
     job = _Job(task, tracebacks)
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
-    except EXPECTED as error:
-        # Of a sweep's job: it has said so itself. Else Hydra could not make its folder.
-        if not job.started:
-            _say(error)
-        sys.exit(_exit_code(error))
     except Exception as error:
+        composing = isinstance(error, HydraException)  # some of them are OSErrors, too
+        if isinstance(error, EXPECTED) and not composing:
+            # Of a sweep's job: it has said so itself. Else Hydra could not make its folder.
+            if not job.started:
+                _say(error)
+            sys.exit(_exit_code(error))
         if job.started or tracebacks:
             raise
         _say(_explained(error, [a for a in typed if not a.startswith("-")]))

@@ -180,7 +180,7 @@ class Run:
             net=torch.compile(net) if section["compile"] else net,
             make_optimizer=factory(self.config["optimizer"]),
             schedule=build(self.config["scheduler"]),
-            progress=lambda: self.budget.progress,
+            progress=self.budget.progress_after,
             **self.data.task_arguments(),
         )
         # A wrong key of the optimizer is the user's mistake: found here, before any training.

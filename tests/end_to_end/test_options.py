@@ -84,7 +84,7 @@ def test_every_set_of_callbacks(train_here: Train, callbacks: str, tmp_path: Pat
         ["task.mixup=0.2", "task.label_smoothing=0.1"],
         ["task.cutmix=1.0"],
         ["trainer.accumulate=2"],
-        ["trainer.gradient_clip=0.5"],
+        ["trainer.gradient_clip=0.01"],
         ["trainer.channels_last=true"],
         ["model.norm=group", "model.group_size=1"],
         ["data.crop_padding=0", "data.flip=true"],
@@ -103,6 +103,17 @@ def test_accumulation_counts_samples_and_steps(train_here: Train) -> None:
     assert record.metrics["train/steps"] == 6
     assert record.metrics["train/samples"] == 6 * 2 * 64
     assert record.metrics["flops/step"] == 2 * train_here(*TINY).metrics["flops/step"]
+
+
+def test_derived_metrics_follow_their_definitions(train_here: Train) -> None:
+    m = train_here(*TINY, "trainer.peak_flops=1e12").metrics
+    assert m["train/samples"] == 6 * 64
+    assert m["train/epochs"] == pytest.approx(6 * 64 / 1257)
+    assert m["perf/samples_per_s"] == pytest.approx(6 * 64 / m["time/train_s"])
+    assert m["flops/total"] == 6 * m["flops/step"]
+    assert m["perf/mfu"] == pytest.approx(m["flops/total"] / m["time/train_s"] / 1e12)
+    assert m["time/data_wait_s"] < m["time/train_s"]
+    assert m["perf/step_median_s"] <= m["perf/step_p95_s"] <= m["time/train_s"]
 
 
 def test_a_callback_of_ones_own(train_here: Train) -> None:

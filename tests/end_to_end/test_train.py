@@ -52,20 +52,26 @@ def wait_for(condition: Any, process: subprocess.Popen[str], timeout: float = 12
         time.sleep(0.002)
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> None:
-    whole = start(tmp_path / "whole", *KILLABLE)
-    whole.communicate(timeout=300)
-    assert whole.returncode == 0
-    expected = load_records(tmp_path / "whole")[0]
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    """The record of the killable run when nobody kills it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    process = start(folder, *KILLABLE)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return load_records(folder)[0]
 
-    cut = tmp_path / "cut"
-    checkpoint = cut / expected.id / "last.ckpt"
-    for kill in range(3):
-        process = start(cut, *KILLABLE)
-        before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
-        saves = {before}
 
-        def saved_often(saves: set[int] = saves, wanted: int = 2 + 3 * kill) -> bool:
+@pytest.mark.xdist_group("undisturbed")
+def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
+    tmp_path: Path, undisturbed: Record
+) -> None:
+    checkpoint = tmp_path / undisturbed.id / "last.ckpt"
+    for kill in range(2):
+        process = start(tmp_path, *KILLABLE)
+        saves = {checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0}
+
+        def saved_often(saves: set[int] = saves, wanted: int = 2 + 5 * kill) -> bool:
             if checkpoint.exists():
                 saves.add(checkpoint.stat().st_mtime_ns)
             return len(saves) > wanted
@@ -73,15 +79,18 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(tmp_path: Path) -> Non
         wait_for(saved_often, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert not (cut / expected.id / "record.json").exists()
-    done = start(cut, *KILLABLE)
+        assert not (tmp_path / undisturbed.id / "record.json").exists()
+    done = start(tmp_path, *KILLABLE)
     _, err = done.communicate(timeout=300)
     assert done.returncode == 0, err
-    assert arithmetic(load_records(cut)[0]) == arithmetic(expected)
-    assert len(expected.curve["val/acc"].step) == 400 // 7 + 1  # and one after the last step
+    assert arithmetic(load_records(tmp_path)[0]) == arithmetic(undisturbed)
+    assert len(undisturbed.curve["val/acc"].step) == 400 // 7 + 1  # and one after the last step
 
 
-def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.xdist_group("undisturbed")
+def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
+    tmp_path: Path, undisturbed: Record
+) -> None:
     process = start(tmp_path, *KILLABLE)
     wait_for(lambda: any(tmp_path.glob("*/last.ckpt")), process)
     process.send_signal(signal.SIGINT)
@@ -91,16 +100,12 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> No
     assert "type the same command to go on" in err
     assert "Traceback" not in err
     assert not any(tmp_path.glob("*/record.json"))
-    again = start(tmp_path, *KILLABLE)
-    again.communicate(timeout=300)
-    record = load_records(tmp_path)[0]
-    whole = start(tmp_path / "whole", *KILLABLE)
-    whole.communicate(timeout=300)
-    assert arithmetic(record) == arithmetic(load_records(tmp_path / "whole")[0])
+    start(tmp_path, *KILLABLE).communicate(timeout=300)
+    assert arithmetic(load_records(tmp_path)[0]) == arithmetic(undisturbed)
 
 
 def test_a_killed_sweep_repeats_no_finished_run(tmp_path: Path) -> None:
-    sweep = ["-m", "seed=0,1,2", *KILLABLE[:3], "trainer.max_steps=60"]
+    sweep = ["-m", "seed=0,1,2", *KILLABLE[:2], "trainer.max_steps=60"]
     process = start(tmp_path, *sweep)
     wait_for(lambda: len(list(tmp_path.glob("*/record.json"))) == 1, process)
     process.send_signal(signal.SIGKILL)
@@ -116,7 +121,7 @@ def test_a_killed_sweep_repeats_no_finished_run(tmp_path: Path) -> None:
     assert out.count("done before") == len(first)
     commands = [r.command for r in sorted(records, key=lambda r: r.seed)]
     assert commands[1] == "python train.py seed=1 " + " ".join(
-        [*KILLABLE[:3], "trainer.max_steps=60"]
+        [*KILLABLE[:2], "trainer.max_steps=60"]
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.factories import make_config, make_record
+from tests.factories import DATA, make_config, make_record
 from zoo.cli import app
 from zoo.errors import UserError
 from zoo.leaderboard.boards import (
@@ -56,7 +56,7 @@ def test_every_board_has_its_command_and_takes_records(name: str) -> None:
 
 
 def test_a_board_selects_groups_and_marks() -> None:
-    records = [*some_records(), make_record(9, config=make_config(9, data={"name": "cifar10"}))]
+    records = [*some_records(), make_record(9, data=DATA.model_copy(update={"name": "cifar10"}))]
     filled = view(BOARDS["digits"], records)
     assert len(filled.groups) == 4
     assert filled.columns == ["model.width"]

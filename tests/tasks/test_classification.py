@@ -18,7 +18,7 @@ def make(net: nn.Module, classes: int = 10, **options: float) -> ClassificationT
         image_shape=(3, 32, 32),
         make_optimizer=lambda p: torch.optim.SGD(p, lr=0.1),
         schedule=Constant(),
-        progress=lambda: 0.0,
+        progress=lambda _: 0.0,
         **options,
     )
 

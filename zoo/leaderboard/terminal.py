@@ -100,7 +100,6 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
         "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
     )
     table.add_row("how fast", _speed(record))
-    table.add_row("record", Text(str(output_dir / record.id / "record.json")))
     stored, _ = scan(output_dir, curated_dir)
     for board in load_boards(boards_dir).values():
         if not select(board, [record]):
@@ -115,6 +114,8 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
                      f"(zoo board {board.name})"),
             )  # fmt: skip
     console.print(table)
+    path = output_dir / record.id / "record.json"
+    console.print(f"  record     {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def one_line(record: Record) -> str:

@@ -21,7 +21,7 @@ class Task(LightningModule):
         net: the model.
         make_optimizer: called with the parameters.
         schedule: multiplier of the learning rate at a share of the budget.
-        progress: returns the share of the budget that is used, in [0, 1].
+        progress: returns the share of the budget that is used after so many updates, in [0, 1].
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class Task(LightningModule):
         net: nn.Module,
         make_optimizer: MakeOptimizer,
         schedule: Schedule,
-        progress: Callable[[], float],
+        progress: Callable[[int], float],
     ) -> None:
         super().__init__()
         self.net = net
@@ -39,11 +39,15 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
-        scheduler = LambdaLR(optimizer, lambda _: self._schedule(self._progress()))
+        scheduler = LambdaLR(optimizer, lambda _: self._schedule(self._progress(self._updates())))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
+
+    def _updates(self) -> int:
+        # Lightning steps the schedule before it tells the callbacks that the batch has ended.
+        return 0 if self._trainer is None else self.trainer.global_step
 
     def count(self, batch: Any) -> tuple[int, int | None]:
         """Return the samples and the tokens (None where there are none) of a batch."""
