@@ -27,26 +27,25 @@ def train(config: DictConfig) -> float | None:
     from zoo.errors import Diverged  # what follows imports torch: not before the check
     from zoo.loggers import loggers
     from zoo.run import Run
-    from zoo.seeding import seed_everything
+    from zoo.seeding import INIT, seed_everything
 
     data = build(settings["data"], seed=settings["seed"])
-    run = Run(settings, data)
-    if run.record is not None and not settings["force"]:
-        return run.report(run.record, again=True)
-
-    with run, loggers(settings["logger"], run) as opened:
-        seed_everything(run.seed)
+    with Run(settings, data) as run:
+        if run.record is not None:
+            return run.report(run.record, again=True)
+        seed_everything(INIT, run.seed)  # the initial weights
         net = build(settings["model"], **data.model_arguments())
         task = run.task(net)
-        trainer = run.trainer(opened)
-        try:
-            trainer.fit(task, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
-            if not run.evaluated:
-                trainer.validate(task, datamodule=data, verbose=False)
-            trainer.test(task, datamodule=data, verbose=False)
-            record = run.finish(task, "finished", opened)
-        except Diverged:
-            record = run.finish(task, "diverged", opened)
+        with loggers(settings["logger"], run) as opened:
+            trainer = run.trainer(opened)
+            try:
+                trainer.fit(task, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
+                if not run.evaluated:
+                    trainer.validate(task, datamodule=data, verbose=False)
+                trainer.test(task, datamodule=data, verbose=False)
+                record = run.finish(task, "finished", opened)
+            except Diverged:
+                record = run.finish(task, "diverged", opened)
     return run.report(record)
 
 

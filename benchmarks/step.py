@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from zoo.config import build, check, compose
 from zoo.data.images import ImageData, Split
 from zoo.run import Run
-from zoo.seeding import seed_everything
+from zoo.seeding import INIT, seed_everything
 
 CASES = {
     "ResNet-20, CIFAR-10, batch 128": (
@@ -55,7 +55,7 @@ def zoo_seconds(settings: dict[str, Any], steps: int) -> tuple[float, float]:
     """Return seconds a step on the zoo's side, and the share of them spent waiting for data."""
     run = Run(settings, make_data(settings))
     with run, contextlib.redirect_stdout(io.StringIO()):
-        seed_everything(0)
+        seed_everything(INIT, 0)
         task = run.task(build(settings["model"], **run.data.model_arguments()))
         trainer = run.trainer([])
         began: list[float] = []
@@ -76,7 +76,7 @@ def bare_seconds(settings: dict[str, Any], steps: int) -> float:
     """Return seconds a step of the same training in a bare loop."""
     data = make_data(settings)
     data.total_batches = steps
-    seed_everything(0)
+    seed_everything(INIT, 0)
     net = build(settings["model"], **data.model_arguments())
     optimizer = build(settings["optimizer"], params=net.parameters())
     ends = []

@@ -12,8 +12,9 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from zoo.config import build, check, check_plain, compose
+from zoo.config import build, check, check_plain, compose, factory
 from zoo.errors import UserError
+from zoo.leaderboard.record import deciding_config, identity
 from zoo.overrides import groups
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,9 +80,11 @@ def sections() -> dict[str, list[dict[str, Any]]]:
 def test_every_combination_of_the_groups_that_decide_a_result() -> None:
     """All of them go through the check; that Hydra composes them is shown pair by pair below."""
     parts = sections()
+    base = OmegaConf.to_container(compose(), resolve=True)
+    assert isinstance(base, dict)
     count = refused = 0
     for chosen in itertools.product(*parts.values()):
-        plain = {"seed": 0, "force": False, **dict(zip(parts, chosen, strict=True))}
+        plain = {**base, **dict(zip(parts, chosen, strict=True))}
         count += 1
         try:
             check_plain(plain)
@@ -206,6 +209,36 @@ def test_the_search_path_makes_no_group_of_other_folders() -> None:
         (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
         (["seed"], "seed: an override is KEY=VALUE"),
+        (["model=timm", "model.width=2"], "model.width: no such key"),
+        (["+foo=1"], "foo: no such key"),
+        (["+optimzer.lr=3"], "optimzer: no such key; did you mean optimizer"),
+        (["+delay.steps=3"], "delay.steps: delay=none has no such key"),
+        (["optimizer.lr=inf"], "optimizer.lr=inf: input should be a finite number"),
+        (["+optimizer.dampening=nan"], "optimizer.dampening=nan: must be a finite number"),
+        (["trainer.max_steps=1.5"], "trainer.max_steps=1.5: input should be a valid integer"),
+        (["trainer.max_steps=10000000000000000"], "less than or equal to"),
+        (["optimizer.nesterov=maybe"], "optimizer.nesterov=maybe: input should be a valid boolean"),
+        (["data.flip=maybe"], "data.flip=maybe: input should be a valid boolean"),
+        (["scheduler=steps", "scheduler.fractions=3"], "scheduler.fractions=3: input should be"),
+        (
+            ["scheduler=steps", "scheduler.fractions=[2]"],
+            "scheduler.fractions.0=2: input should be",
+        ),
+        (["scheduler=steps", "scheduler.factor=-1"], "scheduler.factor=-1: input should be"),
+        (["model.width=abc"], "model.width=abc: input should be a valid integer"),
+        (["model=vgg11", "data.image_size=null"], "data.image_size=null: input should be"),
+        (["~model.name"], "model.name: is missing"),
+        (["trainer.strategy=fsdp"], "trainer.strategy=fsdp: input should be 'auto' or 'ddp'"),
+        (["trainer.devices=2", "trainer.budget_s=9"], "trainer.budget_s=9.0: the clocks"),
+        (["paths.output_dir=null"], "paths.output_dir=null: input should be a valid string"),
+        (["logger.name=1"], "logger.name=1: input should be a valid string"),
+        (["logger.project='a/b c?'"], "logger.project=a/b c?: string should match"),
+        (
+            [
+                "+callbacks.mine={_target_: lightning.pytorch.callbacks.ModelCheckpoint, dirpath: /home/x}"
+            ],
+            "callbacks.mine.dirpath=/home/x: a path would enter the record",
+        ),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(overrides: list[str], sentence: str) -> None:
@@ -229,6 +262,14 @@ def test_a_mistake_ends_in_one_sentence(overrides: list[str], sentence: str) -> 
         "lightning.pytorch.trainer.trainer.os.getcwd",
         "torchx.thing",
         "zoo.nothing_here",
+        "zoo.leaderboard.store.write_atomically",
+        "zoo.config.launch",
+        "torch._inductor.codecache.PyCodeCache.load",
+        "torch.fx.graph_module._exec_with_source",
+        "lightning.fabric.utilities.cloud_io._load",
+        "torch.from_file",
+        "transformers.AutoModel.from_pretrained",
+        "timm.models.create_model.__globals__",
     ],
 )
 def test_only_allowed_targets_are_built(target: str) -> None:
@@ -238,6 +279,39 @@ def test_only_allowed_targets_are_built(target: str) -> None:
     ):
         with pytest.raises(UserError, match="_target_="):
             build(section)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "torch.nn.Identity",
+        "torch.optim.SGD",
+        "torch.optim.lr_scheduler.LinearLR",
+        "lightning.pytorch.callbacks.EarlyStopping",
+        "torchmetrics.MeanMetric",
+        "transformers.BertForMaskedLM",
+        "timm.create_model",
+        "torchvision.models.resnet18",
+        "zoo.models.CifarResNet",
+        "zoo.data.digits",
+        "zoo.callbacks.Progress",
+    ],
+)
+def test_what_a_configuration_is_for_is_built(target: str) -> None:
+    factory({"_target_": target})
+
+
+def ids(overrides: list[str]) -> str:
+    return identity(deciding_config(check(compose(overrides))), "0" * 64, "v")
+
+
+def test_a_run_has_one_identity_however_it_is_typed() -> None:
+    assert (
+        ids([]) == ids(["experiment=none", "sweeps=none"]) == ids(["sweeps=demo", "model.width=16"])
+    )
+    assert ids(["experiment=digits/quick"]) == ids(["trainer.max_epochs=5"]) != ids([])
+    assert ids(["model=resnet8"]) == ids(["model=resnet", "model.depth=8"])
+    assert ids(["logger=csv", "callbacks.progress=null", "force=true"]) == ids([])
 
 
 def test_build_passes_what_only_the_caller_knows_and_no_label() -> None:

@@ -18,6 +18,10 @@ from zoo.errors import UserError
         ("NVIDIA A10", 125e12),
         ("NVIDIA L40S", 362e12),
         ("NVIDIA L4", 121e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA A10G", 70e12),
+        ("NVIDIA RTX A1000", None),
+        ("NVIDIA T400", None),
         ("Tesla T4", 65e12),
         ("Some Future GPU", None),
     ],
@@ -42,6 +46,7 @@ def test_the_commit_and_whether_it_is_clean(tmp_path: Path) -> None:
         identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "core.hooksPath=/dev/null"]
         subprocess.run(["git", "-C", str(tmp_path), *identity, *arguments], check=True)
 
+    hardware.git_state.cache_clear()
     git("init", "-q")
     (tmp_path / "a").write_text("1")
     git("add", "a")
@@ -50,6 +55,7 @@ def test_the_commit_and_whether_it_is_clean(tmp_path: Path) -> None:
     assert state.commit is not None
     assert len(state.commit) == 40
     assert state.clean is True
+    hardware.git_state.cache_clear()
     (tmp_path / "a").write_text("2")
     assert hardware.git_state(tmp_path).clean is False
 

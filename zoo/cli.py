@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import zoo
-from zoo.errors import UserError
+from zoo.errors import UserError, suggest
 from zoo.leaderboard.boards import View, choose, get, load_boards, view
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
@@ -57,6 +57,7 @@ def board(
     cost: Annotated[
         str | None, typer.Option(help="rank against this cost, e.g. flops/total")
     ] = None,
+    top: Annotated[int, typer.Option(min=0, help="rows beside the frontier's; 0: all")] = 30,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
@@ -64,8 +65,11 @@ def board(
     """Print a board: mean, spread and n over seeds, and the Pareto frontier marked."""
     boards = load_boards(leaderboards)
     chosen = [choose(boards, name)] if name else list(boards.values())
-    stored, problems = scan(output_dir, leaderboards / "records")
+    stored, problems = scan(output_dir, leaderboards / "records", curves=False)
     records = [s.record for s in stored]
+    costs = {axis.key for item in chosen for axis in item.costs}
+    if cost is not None and cost not in costs:
+        raise UserError(f"cost {cost}: no board has such a cost{suggest(cost, costs)}")
     views = []
     for item in chosen:
         # Without a name, boards that have no such cost keep their own first one.
@@ -75,10 +79,9 @@ def board(
         print(json.dumps([_as_json(v) for v in views], indent=1))
         return
     console = Console()
-    by_id = {s.record.id: s for s in stored}
     with_records = [v for v in views if v.groups]
     for filled in views if name else with_records:
-        print_board(console, filled, by_id)
+        print_board(console, filled, stored, top=top)
     if not name and not with_records:
         print("No records yet; make one with: python train.py")
     print_problems(console, problems)

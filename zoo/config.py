@@ -6,10 +6,11 @@ does not go together, before anything is trained. `build` is the only place that
 """
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -19,10 +20,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from zoo import plugins
 from zoo.errors import Diverged, Interrupted, UserError, suggest
 from zoo.leaderboard.boards import flatten
+from zoo.leaderboard.record import decides_result
 from zoo.overrides import CONF, canonical, explain
 
 ALLOWED_PACKAGES = (
@@ -34,28 +37,27 @@ ALLOWED_PACKAGES = (
     "torchmetrics",
     "transformers",
 )
-# Allowed packages' own ways to run or fetch foreign code.
-FORBIDDEN_TARGETS = (
-    "torch.hub", "torch.load", "torch.serialization", "torch.utils.cpp_extension",
-    "torch.utils.model_zoo", "torch.utils.collect_env", "torch.package", "torch.distributed",
-    "torch.multiprocessing", "torch.ops", "torch.classes", "torch.jit.load",
-)  # fmt: skip
+# Of the zoo itself, the packages whose functions and classes a configuration may name.
+BUILDERS = tuple(
+    f"zoo.{name}."
+    for name in ("models", "data", "tasks", "precision", "optim", "delay", "callbacks")
+)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class TrainerSection(_Section):
     """The types and ranges of `trainer.*`; conf/trainer/default.yaml says what each key means."""
 
-    max_epochs: float | None = Field(gt=0)
-    max_steps: int | None = Field(gt=0)
-    max_samples: int | None = Field(gt=0)
+    max_epochs: float | None = Field(gt=0, le=1e9)
+    max_steps: int | None = Field(gt=0, le=10**12)
+    max_samples: int | None = Field(gt=0, le=10**15)
     budget_s: float | None = Field(gt=0)
-    accelerator: str = Field(pattern="^(auto|cpu|gpu)$")
+    accelerator: Literal["auto", "cpu", "gpu"]
     devices: int = Field(ge=1)
-    strategy: str = Field(pattern="^(auto|ddp|ddp_spawn|ddp_fork)$")
+    strategy: Literal["auto", "ddp"]
     accumulate: int = Field(ge=1)
     gradient_clip: float | None = Field(gt=0)
     compile: bool
@@ -69,28 +71,44 @@ class TrainerSection(_Section):
 class _Open(BaseModel):
     """A section whose further keys belong to its `_target_`, which checks them itself."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     name: str
+
+
+class ModelSection(_Open):
+    depth: int | None = None
+    width: int | None = None
+    group_size: int | None = None
+    pretrained: bool | None = None
 
 
 class DataSection(_Open):
     batch_size: int = Field(ge=1)
     eval_batch_size: int = Field(ge=1)
     train_samples: int | None = Field(None, gt=0)
-    image_size: int | None = Field(None, gt=0)
+    image_size: int = Field(32, gt=0)
     crop_padding: int = Field(0, ge=0)
+    flip: bool = False
+    num_workers: int = Field(0, ge=0)
 
 
 class OptimizerSection(_Open):
     lr: float = Field(ge=0)
     momentum: float | None = Field(None, ge=0, lt=1)
     weight_decay: float = Field(0.0, ge=0)
+    nesterov: bool | None = None
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
+        None, min_length=2, max_length=2
+    )
+    eps: float | None = Field(None, ge=0)
 
 
 class SchedulerSection(_Open):
     warmup_fraction: float = Field(ge=0, lt=1)
     floor: float = Field(0.0, ge=0, le=1)
+    factor: float = Field(0.1, gt=0, le=1)
+    fractions: list[Annotated[float, Field(gt=0, lt=1)]] | None = None
 
 
 class TaskSection(_Open):
@@ -99,21 +117,34 @@ class TaskSection(_Open):
     cutmix: float = Field(0.0, ge=0)
 
 
-class Schema(BaseModel):
-    """Types and ranges of a whole configuration."""
+class PathsSection(_Section):
+    output_dir: str
+    cache_dir: str
 
-    model_config = ConfigDict(extra="allow")
+
+class LoggerSection(_Section):
+    name: str
+    project: str | None = Field(None, pattern=r"^[\w.-]{1,128}$")
+    entity: str | None = None
+    group: str | None = None
+
+
+class Schema(_Section):
+    """Types and ranges of a whole configuration."""
 
     seed: int = Field(ge=0, lt=2**32)
     force: bool
-    model: _Open
+    paths: PathsSection
     data: DataSection
     task: TaskSection
+    model: ModelSection
     precision: _Open
     optimizer: OptimizerSection
     scheduler: SchedulerSection
     delay: _Open
     trainer: TrainerSection
+    callbacks: dict[str, Any] = Field(default_factory=dict)
+    logger: LoggerSection
 
 
 def check(config: DictConfig) -> dict[str, Any]:
@@ -137,17 +168,41 @@ def check(config: DictConfig) -> dict[str, Any]:
 def check_plain(plain: dict[str, Any]) -> dict[str, Any]:
     """Do what `check` does, for a configuration that is plain data already."""
     try:
-        checked = Schema.model_validate(plain).model_dump(by_alias=True, exclude_unset=True)
+        checked = Schema.model_validate(plain).model_dump(exclude_unset=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(p) for p in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = flatten({"trainer": dict.fromkeys(TrainerSection.model_fields)})
+            known = flatten({name: _keys_of(field) for name, field in Schema.model_fields.items()})
             raise UserError(f"{key}: no such key{suggest(key, known)}") from None
+        if first["type"] == "missing":
+            raise UserError(f"{key}: is missing; leave it as the group has it") from None
+        value = "null" if first["input"] is None else first["input"]
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise UserError(f"{key}={first['input']}: {message}") from None
+        raise UserError(f"{key}={value}: {message}") from None
+    for key, value in flatten(checked).items():
+        _check_leaf(key, value)
     _refuse(checked)
     return checked
+
+
+def _keys_of(field: FieldInfo) -> Any:
+    section = field.annotation
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return dict.fromkeys(section.model_fields)
+    return None
+
+
+def _check_leaf(key: str, value: Any) -> None:
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, float) and not math.isfinite(item):
+            raise UserError(f"{key}={value}: must be a finite number")
+        is_path = isinstance(item, str) and item.startswith(("/", "~", "file:"))
+        if is_path and decides_result(key):
+            raise UserError(
+                f"{key}={item}: a path would enter the record, and decides nothing elsewhere; "
+                "type one that is relative to this folder"
+            )
 
 
 def _refuse(config: dict[str, Any]) -> None:
@@ -168,6 +223,14 @@ def _refuse(config: dict[str, Any]) -> None:
             "model.norm=batch: batch norm has no variance to take at one sample a device; "
             "type model.norm=group or a larger data.batch_size"
         )
+    if trainer["devices"] > 1 and trainer["budget_s"] is not None:
+        raise UserError(
+            f"trainer.budget_s={trainer['budget_s']}: the clocks of trainer.devices="
+            f"{trainer['devices']} differ; type trainer.max_steps=1000 or trainer.devices=1"
+        )
+    extra = [k for k in config["delay"] if k != "name"]
+    if config["delay"]["name"] == "none" and extra:
+        raise UserError(f"delay.{extra[0]}: delay=none has no such key; type delay=none alone")
     task = config["task"]
     if (task.get("mixup") or task.get("cutmix")) and (data["batch_size"] // trainer["devices"]) % 2:
         raise UserError(
@@ -179,6 +242,10 @@ def _refuse(config: dict[str, Any]) -> None:
             f"data.image_size={data['image_size']}: {model['name']} halves the image five times; "
             "type data.image_size=32"
         )
+
+
+# What the constructors of other packages raise on arguments that do not fit.
+MISFITS = (TypeError, ValueError, RuntimeError, AssertionError, KeyError, ImportError)
 
 
 def factory(section: dict[str, Any]) -> Callable[..., Any]:
@@ -207,7 +274,7 @@ def factory(section: dict[str, Any]) -> Callable[..., Any]:
             if isinstance(error.__cause__, UserError):
                 raise error.__cause__ from None
             raise UserError(f"{label}: {_first_line(error.__cause__ or error)}") from error
-        except (TypeError, ValueError) as error:
+        except MISFITS as error:
             raise UserError(f"{label}: {_first_line(error)}") from error
 
     return make
@@ -234,26 +301,43 @@ def _check_targets(node: Any) -> None:
 
 
 def _check_target(target: Any) -> None:
+    """Let through what a configuration may build.
+
+    Classes of models, layers, optimizers, schedules, callbacks and metrics, from the allowed
+    packages; the zoo's own builders; timm's and torchvision's models. Nothing private, and no
+    other function: allowed packages hold ways to run source code and to unpickle.
+    """
     from hydra.utils import get_object
 
     name = str(target)
-    permitted = name.split(".", maxsplit=1)[0] in ALLOWED_PACKAGES and not any(
-        name == bad or name.startswith(bad + ".") for bad in FORBIDDEN_TARGETS
+    refusal = UserError(
+        f"_target_={name}: not allowed; what is built are models, layers, optimizers, callbacks "
+        f"and metrics of {', '.join(ALLOWED_PACKAGES)}"
     )
-    if permitted:
-        try:
-            found = get_object(name)
-        except Exception as error:
-            raise UserError(f"_target_={name}: cannot be found ({_first_line(error)})") from None
-        # `torch.os.system` starts with torch and is not torch's: ask the object where it is from.
-        home = getattr(found, "__module__", None) or ""
-        permitted = home.split(".")[0] in ALLOWED_PACKAGES and not any(
-            home == bad or home.startswith(bad + ".") for bad in FORBIDDEN_TARGETS
-        )
-    if not permitted:
-        raise UserError(
-            f"_target_={name}: not allowed; only objects of {', '.join(ALLOWED_PACKAGES)} are built"
-        )
+    parts = name.split(".")
+    if parts[0] not in ALLOWED_PACKAGES or any(part.startswith("_") for part in parts):
+        raise refusal
+    try:
+        found = get_object(name)
+    except Exception as error:
+        raise UserError(f"_target_={name}: cannot be found ({_first_line(error)})") from None
+    # `torch.os.system` starts with torch and is not torch's: ask the object where it is from.
+    home = str(getattr(found, "__module__", None) or "")
+    if home.split(".", maxsplit=1)[0] not in ALLOWED_PACKAGES or not _is_buildable(found, home):
+        raise refusal
+
+
+def _is_buildable(found: Any, home: str) -> bool:
+    if isinstance(found, type):
+        from lightning.pytorch import Callback
+        from torch import nn
+        from torch.optim import Optimizer
+        from torch.optim.lr_scheduler import LRScheduler
+
+        kinds = (nn.Module, Optimizer, LRScheduler, Callback)  # a metric is a module
+        return f"{home}.".startswith(BUILDERS) or issubclass(found, kinds)
+    functions = (*BUILDERS, "timm.models.", "torchvision.models.")
+    return callable(found) and f"{home}.".startswith(functions)
 
 
 @contextlib.contextmanager
@@ -286,10 +370,9 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
     """Say in one sentence which override Hydra did not understand."""
     with _session():
         keys = flatten(OmegaConf.to_container(hydra.compose("train"), resolve=False))  # type: ignore[arg-type]
-        known = [o for o in overrides if explain([o], keys) is None and "=" in o]
-        picks = [o for o in known if (CONF / o.split("=")[0]).is_dir()]
-        with contextlib.suppress(Exception):
-            keys |= flatten(OmegaConf.to_container(hydra.compose("train", picks), resolve=False))  # type: ignore[arg-type]
+        picks = [o for o in overrides if "=" in o and (CONF / o.partition("=")[0]).is_dir()]
+        with contextlib.suppress(Exception):  # an option that is not there is said below
+            keys = flatten(OmegaConf.to_container(hydra.compose("train", picks), resolve=False))  # type: ignore[arg-type]
     sections = {key.rsplit(".", n)[0]: None for key in keys for n in range(1, key.count(".") + 1)}
     return explain(overrides, {**sections, **keys}) or UserError(_first_line(error))
 
@@ -321,7 +404,8 @@ def launch(task: Callable[[DictConfig], Any]) -> None:
             if not job.started:
                 _say(error)
             sys.exit(_exit_code(error))
-        if job.started or tracebacks:
+        ours = not composing and not isinstance(error, ValueError | OmegaConfBaseException)
+        if job.started or tracebacks or ours:
             raise
         _say(_explained(error, [a for a in typed if not a.startswith("-")]))
         sys.exit(2)

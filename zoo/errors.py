@@ -33,4 +33,4 @@ def suggest(word: str, choices: Iterable[str]) -> str:
     if not pool:
         return ""
     shown = ", ".join(pool[:12]) + (", ..." if len(pool) > 12 else "")
-    return f"; there are {shown}"
+    return f"; there is only {shown}" if len(pool) == 1 else f"; there are {shown}"

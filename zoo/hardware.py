@@ -1,9 +1,11 @@
 """What a run ran on: devices, versions, peak memory, and dense peak FLOP/s for MFU."""
 
 import contextlib
+import functools
 import importlib.metadata
 import os
 import platform
+import re
 import resource
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from zoo.errors import UserError
 from zoo.leaderboard.record import Git, Hardware
 
 # Dense FLOP/s of one GPU with bf16 or fp16 inputs and fp32 accumulation, from the makers' data
-# sheets; figures "with sparsity" halved. A part of the device's name -> FLOP/s; first match wins.
+# sheets; figures "with sparsity" halved. Words of the device's name -> FLOP/s; first match wins.
 DENSE_PEAK_FLOPS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -23,8 +25,10 @@ DENSE_PEAK_FLOPS = {
     "H100 PCIe": 756e12,
     "H100": 989e12,
     "A100": 312e12,
+    "A10G": 70e12,
     "A10": 125e12,
     "L40S": 362e12,
+    "L40": 181e12,
     "L4": 121e12,
     "V100": 125e12,
     "T4": 65e12,
@@ -88,7 +92,10 @@ def _nvidia_driver() -> str | None:
 
 def peak_flops(device_name: str) -> float | None:
     """Return the dense peak of one GPU, or None for a device that the table does not know."""
-    return next((peak for part, peak in DENSE_PEAK_FLOPS.items() if part in device_name), None)
+    for words, peak in DENSE_PEAK_FLOPS.items():
+        if re.search(rf"\b{words}\b", device_name):  # an RTX A1000 is no A100
+            return peak
+    return None
 
 
 def reset_peak_memory() -> None:
@@ -121,8 +128,12 @@ def libraries() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def git_state(root: Path) -> Git:
-    """Return the commit of a checkout and whether nothing in it was changed; empty outside one."""
+    """Return the commit of a checkout and whether nothing in it was changed; empty outside one.
+
+    Asked once a process: the code that a sweep's last job runs is the code of its start.
+    """
 
     def git(*arguments: str) -> str:
         command = ["git", "--no-optional-locks", "-C", str(root), *arguments]

@@ -52,7 +52,8 @@ def loggers(section: dict[str, Any], run: "Run") -> Iterator[list[Logger]]:
     if kind == "none" or not run.is_main:
         yield []
     elif kind == "csv":
-        yield [CSVLogger(str(run.folder), name="", version="")]
+        # A resumed run writes a further file: Lightning would empty the first.
+        yield [CSVLogger(str(run.folder), name="csv")]
     else:
         with _wandb(section, run, online=online) as logger:
             yield [logger]
@@ -71,22 +72,37 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
         x_disable_stats=True,
         x_disable_machine_info=True,
         silent=True,
+        init_timeout=20,
         finish_timeout=120,  # a lost server must not hold the next job
     )
-    logger = WandbLogger(
-        name=run.label,
-        id=run.id,
-        resume="allow",
-        project=section["project"],
-        entity=section["entity"],
-        group=section["group"],
-        save_dir=str(run.folder),
-        offline=not online,
-        config=run.decides,
-        settings=settings,
-        log_model=False,
-    )
+
+    def opened(offline: bool) -> WandbLogger:
+        logger = WandbLogger(
+            name=run.label,
+            id=run.id,
+            resume="allow",
+            project=section["project"],
+            entity=section["entity"],
+            group=section["group"],
+            save_dir=str(run.folder),
+            offline=offline,
+            config=run.decides,
+            settings=settings,
+            log_model=False,
+        )
+        logger.experiment  # noqa: B018 - connects now and not in the first step
+        return logger
+
     try:
+        try:
+            logger = opened(offline=not online)
+        except wandb.errors.CommError as error:
+            # Training does not wait for a server.
+            print(f"W&B does not answer ({str(error).splitlines()[0]}); this run is kept offline")
+            wandb.teardown()
+            logger = opened(offline=True)
+        except wandb.errors.Error as error:
+            raise UserError(f"logger.name=wandb: {str(error).splitlines()[0]}") from error
         yield logger
         wandb.finish()
     except BaseException:

@@ -88,7 +88,11 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
                     )
         elif not equals:
             return UserError(f"{override}: an override is KEY=VALUE, for example seed=1")
-        elif key[0] not in "+~" and bare not in config_keys and not bare.startswith("hydra."):
+        elif (
+            key[0] not in "+~"
+            and bare not in config_keys
+            and not bare.startswith(("hydra.", "hydra/"))
+        ):
             if "." not in bare:
                 return UserError(
                     f"{bare}: no such group or key{suggest(bare, [*known, *config_keys])}"

@@ -51,7 +51,6 @@ class Run:
     Args:
         config: what `zoo.config.check` returned.
         data: the data module.
-        arithmetic: what the precision asks of the Trainer.
 
     Raises:
         UserError: in the constructor, what this machine cannot do; on entering, the run is being
@@ -81,6 +80,7 @@ class Run:
         )
         self.command = _command()
         self.is_main = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        self.flops: tuple[int, int] | None = None
         self._lock: IO[str] | None = None
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
@@ -102,16 +102,33 @@ class Run:
 
         A curated record of the same run, from another machine perhaps, does not count.
         """
+        path = self.folder / "record.json"
         try:
-            return read_record(self.folder / "record.json")
-        except (OSError, ValueError):
+            return read_record(path)
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            print(f"run {self.id}: its record is not valid ({error}) and is made again")
             return None
 
     @property
     def checkpoint(self) -> Path | None:
-        """The file from which this run goes on, where it was cut off before."""
+        """The file from which this run goes on, where it was cut off before.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         path = self.folder / "last.ckpt"
-        return path if path.exists() else None
+        if not path.exists():
+            return None
+        try:
+            torch.load(path, map_location="meta", weights_only=True)
+        except Exception as error:  # torch raises whatever the damage leads to
+            raise UserError(
+                f"run {self.id}: its checkpoint {path} cannot be read ({type(error).__name__}); "
+                "delete that file to start over"
+            ) from None
+        return path
 
     def __enter__(self) -> "Run":
         if self.is_main:
@@ -122,13 +139,15 @@ class Run:
             except BlockingIOError:
                 self._lock.close()
                 raise UserError(
-                    f"run {self.id}: another process is training it; wait for it, or change seed"
+                    f"run {self.id}: another process is training it; wait for it, or type another seed"
                 ) from None
-            if self.config["force"]:
-                # A forced run starts over; the old record stands until the new one replaces it.
+            for scraps in self.folder.glob(".*.tmp"):  # of a process that was killed as it wrote
+                scraps.unlink()
+            if self.config["force"] and (self.folder / "record.json").exists():
+                # Once: a forced run that is cut off has no record and goes on like any other.
                 (self.folder / "last.ckpt").unlink(missing_ok=True)
+                (self.folder / "record.json").replace(self.folder / "record.before-force.json")
             hardware.reset_peak_memory()
-        self.git = hardware.git_state(ROOT)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -140,8 +159,13 @@ class Run:
         section = self.config["trainer"]
         callbacks: list[Callback] = [SeedEachStep(self.seed), self.recorder]
         for name, entry in self.config.get("callbacks", {}).items():
-            if not isinstance(entry, dict):
-                raise UserError(f"callbacks.{name}: is a mapping with a _target_")
+            if entry is None:  # callbacks.progress=null switches it off
+                continue
+            if not isinstance(entry, dict) or "_target_" not in entry:
+                raise UserError(
+                    f"callbacks.{name}: must be a mapping with a _target_; "
+                    f"type callbacks.{name}=null to switch it off"
+                )
             callback = build(entry)
             if isinstance(callback, Checkpoint):
                 callback.path = self.folder / "last.ckpt"
@@ -183,9 +207,26 @@ class Run:
             progress=self.budget.progress_after,
             **self.data.task_arguments(),
         )
-        # A wrong key of the optimizer is the user's mistake: found here, before any training.
+        # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
+        self.flops = flops_of_step(task, self.data.batch_size * section["accumulate"])
+        if self.flops is None:
+            self._try_a_forward_pass(task)
         return task
+
+    def _try_a_forward_pass(self, task: Task) -> None:
+        """Tell a model that cannot be counted from one that cannot take these samples at all."""
+        net = task.net.eval()
+        try:
+            with torch.no_grad():
+                net(torch.zeros_like(task.example(2), device="cpu"))
+        except Exception as error:
+            shape = "x".join(map(str, task.example(1).shape[1:]))
+            raise UserError(
+                f"model={self.config['model']['name']}: cannot take samples of {shape} "
+                f"({str(error).splitlines()[0]}); type another data.image_size, or another model"
+            ) from error
+        net.train()
 
     @property
     def evaluated(self) -> bool:
@@ -209,7 +250,7 @@ class Run:
             seed=self.seed,
             zoo_version=zoo.__version__,
             created_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            git=self.git,
+            git=hardware.git_state(ROOT),
             data=Data(name=self.data.dataset_name, sha256=self.data.sha256, **self.data.sizes),
             metrics=self._metrics(task, status),
             curve={k: Curve(**c.columns()) for k, c in sorted(self.recorder.curves.items())},
@@ -252,7 +293,7 @@ class Run:
 
     def _metrics(self, task: Task, status: str) -> dict[str, float | None]:
         """Gather every scalar; docs/record.md has the table of keys."""
-        r, batch = self.recorder, self.data.batch_size * self.config["trainer"]["accumulate"]
+        r = self.recorder
         devices = self.config["trainer"]["devices"]
         values: dict[str, float | None] = {
             k: v if math.isfinite(v) else None
@@ -270,31 +311,22 @@ class Run:
             "time/data_wait_s": r.wait_s,
             "perf/step_median_s": r.times.median(),
             "perf/step_p95_s": r.times.p95(),
-            "perf/samples_per_s": _per_second(r.samples, r),
-            "perf/tokens_per_s": _per_second(r.tokens, r) if r.tokens is not None else None,
+            "perf/samples_per_s": r.per_second(r.samples),
+            "perf/tokens_per_s": r.per_second(r.tokens) if r.tokens is not None else None,
             "mem/peak_bytes": hardware.peak_memory_bytes(self.device),
             "model/parameters": sum(p.numel() for p in task.net.parameters()),
         }
-        flops = flops_of_step(task, batch)
-        if flops is not None:
-            values["flops/sample_forward"], values["flops/step"] = flops
-            values["flops/total"] = flops[1] * r.steps
+        if self.flops is not None:
+            values["flops/sample_forward"], values["flops/step"] = self.flops
+            values["flops/total"] = self.flops[1] * r.steps
             peak = self.config["trainer"]["peak_flops"]
             if peak is None and self.device == "cuda":
                 peak = hardware.peak_flops(hardware.describe(self.device, devices).device_name)
-            if peak is not None and r.times.values:
+            if peak is not None and r.train_s > 0:
                 values["perf/peak_flops"] = peak * devices
-                timed = flops[1] * (r.steps - (1 if r.compile_s else 0))
+                timed = self.flops[1] * (r.steps - r.compiling_steps)
                 values["perf/mfu"] = timed / r.train_s / (peak * devices)
         return values
-
-
-def _per_second(count: int, recorder: Recorder) -> float | None:
-    """Return a rate over the training clock; a compiled model's first step is not on it."""
-    if recorder.train_s <= 0 or recorder.steps == 0:
-        return None
-    timed = recorder.steps - (1 if recorder.compile_s else 0)
-    return count * timed / recorder.steps / recorder.train_s
 
 
 def _command() -> str:

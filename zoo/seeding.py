@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 # The first word of every name, so that no two purposes share a stream.
-ORDER, AUGMENT, STEP, SPLIT = 1, 2, 3, 4
+ORDER, AUGMENT, STEP, SPLIT, INIT = 1, 2, 3, 4, 5
 
 
 def mix(*words: int) -> int:

@@ -53,7 +53,7 @@ class Bench:
     def step(self, seconds: float, loss: float = 1.0, *, update: bool = True) -> None:
         self.now += seconds
         self.trainer.global_step += update
-        outputs = {"loss": torch.tensor(loss)}
+        outputs = {"loss": torch.tensor(-1.0), "metrics": {"loss": torch.tensor(loss)}}
         self.recorder.on_train_batch_end(self.trainer, self.task, outputs, None, 0)
 
     def evaluate(self, seconds: float, acc: float) -> None:

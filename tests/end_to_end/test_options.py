@@ -67,7 +67,7 @@ def test_every_scheduler_sets_the_rate(train_here: Train, scheduler: str) -> Non
 def test_every_logger(train_here: Train, logger: str, tmp_path: Path) -> None:
     record = train_here(*TINY, f"logger={logger}")
     folder = tmp_path / "outputs" / record.id
-    assert (folder / "metrics.csv").exists() == (logger == "csv")
+    assert (folder / "csv" / "version_0" / "metrics.csv").exists() == (logger == "csv")
     assert any(folder.glob("wandb/offline-run-*")) == (logger == "wandb")
 
 
@@ -103,6 +103,132 @@ def test_accumulation_counts_samples_and_steps(train_here: Train) -> None:
     assert record.metrics["train/steps"] == 6
     assert record.metrics["train/samples"] == 6 * 2 * 64
     assert record.metrics["flops/step"] == 2 * train_here(*TINY).metrics["flops/step"]
+
+
+def test_the_loss_of_an_update_is_the_mean_over_its_batches(train_here: Train) -> None:
+    """At a learning rate of zero nothing changes, so two batches' mean is their two losses' mean."""
+    still = [
+        *TINY,
+        "optimizer.lr=0",
+        "optimizer.weight_decay=0",
+        "model.norm=none",
+        "scheduler=constant",
+    ]
+    single = train_here(*still, "trainer.log_every_steps=1", "trainer.max_steps=4").curve[
+        "train/loss"
+    ]
+    pairs = train_here(
+        *still, "trainer.log_every_steps=1", "trainer.max_steps=2", "trainer.accumulate=2"
+    ).curve["train/loss"]
+    a, b, c, d = single.value
+    assert pairs.value == pytest.approx([(a + b) / 2, (c + d) / 2])
+
+
+def test_a_run_that_is_cut_in_an_accumulation_ends_with_the_same_bits(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo.callbacks import Recorder
+    from zoo.errors import UserError as Cut
+
+    options = [*TINY, "trainer.accumulate=4", "callbacks.checkpoint.every_s=1e-9"]
+    whole = train_here(*options, output="whole")
+    step_end = Recorder.on_train_batch_end
+    for batch in (9, 10, 12):
+
+        def cut(
+            self: Any, trainer: Any, module: Any, out: Any, b: Any, i: int, at: int = batch
+        ) -> None:
+            step_end(self, trainer, module, out, b, i)
+            if i == at:
+                raise Cut("cut")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Recorder, "on_train_batch_end", cut)
+            with pytest.raises(Cut):
+                train_here(*options, output=f"cut{batch}")
+        resumed = train_here(*options, output=f"cut{batch}")
+        assert resumed.metrics["test/loss"] == whole.metrics["test/loss"]
+        assert resumed.curve["train/loss"].value == whole.curve["train/loss"].value
+
+
+def test_a_loss_that_overflows_between_two_logged_steps_is_seen(
+    train_here: Train, tmp_path: Path
+) -> None:
+    with pytest.raises(Diverged):
+        train_here(*TINY, "optimizer.lr=1e30", "trainer.log_every_steps=1000")
+    path = next((tmp_path / "outputs").glob("*/record.json"))
+    assert json.loads(path.read_text())["status"] == "diverged"
+
+
+def test_the_last_steps_are_a_point_of_the_curve(train_here: Train) -> None:
+    record = train_here(*TINY, "trainer.log_every_steps=4")
+    assert record.curve["train/loss"].step == [4, 6]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["model=timm", "model.name=vit_tiny_patch16_224"], "cannot take samples of 1x8x8"),
+        (["model=timm", "model.name=resnt18"], "timm has no such model; did you mean resnet18"),
+        (["optimizer=timm", "optimizer.name=adahessian"], "needs second derivatives"),
+        (["+optimizer.foo=1"], "unexpected keyword argument 'foo'"),
+        (["precision.lightning=foo"], "precision.lightning=foo: no such format"),
+        (
+            ["callbacks.checkpoint.every_s=abc"],
+            "callbacks.checkpoint.every_s=abc: must be a positive",
+        ),
+        (["callbacks.checkpoint=3"], "callbacks.checkpoint: must be a mapping with a _target_"),
+        (["logger.name=tensorboard"], "logger.name=tensorboard: no such logger"),
+    ],
+)
+def test_what_does_not_fit_is_found_before_training(
+    train_here: Train, tmp_path: Path, overrides: list[str], sentence: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        train_here(*(o for o in TINY if o != "model.width=2"), *overrides)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not any((tmp_path / "outputs").rglob("*.ckpt"))
+
+
+def test_force_starts_over_once_and_goes_on_when_it_is_cut_off(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo.callbacks import Recorder
+    from zoo.errors import UserError as Cut
+
+    options = [*TINY, "callbacks.checkpoint.every_s=1e-9"]
+    first = train_here(*options)
+    step_end = Recorder.on_train_batch_end
+    seen: list[int] = []
+
+    def cut(self: Any, trainer: Any, module: Any, out: Any, b: Any, i: int) -> None:
+        seen.append(i)
+        step_end(self, trainer, module, out, b, i)
+        if len(seen) == 4:
+            raise Cut("cut")
+
+    monkeypatch.setattr(Recorder, "on_train_batch_end", cut)
+    with pytest.raises(Cut):
+        train_here(*options, "force=true")
+    again = train_here(*options, "force=true")
+    assert seen == [0, 1, 2, 3, 3, 4, 5]
+    assert again.metrics["test/loss"] == first.metrics["test/loss"]
+
+
+def test_a_damaged_checkpoint_or_record_is_named(
+    train_here: Train, tmp_path: Path, capsys: Any
+) -> None:
+    record = train_here(*TINY)
+    folder = tmp_path / "outputs" / record.id
+    (folder / "record.json").write_text("{")
+    checkpoint = folder / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:500])
+    with pytest.raises(UserError, match=r"last.ckpt cannot be read .* delete that file"):
+        train_here(*TINY)
+    assert "its record is not valid" in capsys.readouterr().out
+    checkpoint.unlink()
+    assert train_here(*TINY).metrics["test/loss"] == record.metrics["test/loss"]
 
 
 def test_derived_metrics_follow_their_definitions(train_here: Train) -> None:
@@ -155,12 +281,12 @@ def test_training_equals_a_plain_loop(train_here: Train) -> None:
     from zoo.data import digits
     from zoo.models import CifarResNet
     from zoo.optim.schedules import Cosine
-    from zoo.seeding import seed_everything
+    from zoo.seeding import INIT, seed_everything
 
     record = train_here(*TINY, "trainer.log_every_steps=1")
     data = digits(seed=0, batch_size=64, eval_batch_size=512)
     data.total_batches = 6
-    seed_everything(0)
+    seed_everything(INIT, 0)
     net = CifarResNet(10, 1, depth=8, width=2)
     schedule = Cosine(warmup_fraction=0.05)
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)

@@ -118,7 +118,7 @@ def test_a_killed_sweep_repeats_no_finished_run(tmp_path: Path) -> None:
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in first.items())
     records = load_records(tmp_path)
     assert sorted(r.seed for r in records) == [0, 1, 2]
-    assert out.count("done before") == len(first)
+    assert out.count("was done before") == len(first)
     commands = [r.command for r in sorted(records, key=lambda r: r.seed)]
     assert commands[1] == "python train.py seed=1 " + " ".join(
         [*KILLABLE[:2], "trainer.max_steps=60"]

@@ -40,6 +40,16 @@ def test_each_job_of_a_multirun_is_a_run_of_its_own(run_train: Runner, tmp_path:
         assert "resnet8" in text
 
 
+def test_a_server_that_is_gone_does_not_stop_training(run_train: Runner, tmp_path: Path) -> None:
+    done = run_train(
+        *TINY, timeout=200, WANDB_API_KEY="k" * 40, WANDB_BASE_URL="http://127.0.0.1:9"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "this run is kept offline" in done.stdout
+    record = load_records(tmp_path / "outputs")[0]
+    assert any((tmp_path / "outputs" / record.id).glob("wandb/offline-run-*"))
+
+
 def test_a_key_is_looked_for_and_never_asked_for(monkeypatch, tmp_path: Path) -> None:
     assert not wandb_key_is_configured()
     monkeypatch.setenv("WANDB_API_KEY", "k" * 40)

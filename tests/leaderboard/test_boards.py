@@ -92,6 +92,8 @@ def test_columns_are_the_fewest_keys_that_tell_groups_apart() -> None:
         (36480, "36.5k"),
         (166446858240, "166G"),
         (2e15, "2P"),
+        (999.96, "1k"),
+        (999999, "1M"),
         (0, "0"),
     ],
 )
@@ -161,6 +163,16 @@ def test_zoo_board_as_json_and_against_another_cost(place: list[str]) -> None:
     assert best["config"] == {"model.width": 16}
     assert best["metrics"]["test/acc"]["n"] == 2
     assert [g["on_frontier"] for g in content[0]["groups"]] == [True, False, False, False]
+
+
+def test_zoo_board_shows_the_best_rows_and_the_frontier(place: list[str]) -> None:
+    shown = zoo("board", "digits", "--top", "1", "--cost", "train/samples", *place).output
+    shown = " ".join(shown.split())
+    assert "96.05 ± 0.07" in shown
+    assert "3 rows more with --top 0" in shown
+    assert "rows more" not in zoo("board", "digits", "--top", "0", *place).output
+    with pytest.raises(UserError, match="cost foo: no board has such a cost"):
+        zoo("board", "--cost", "foo", *place)
 
 
 def test_zoo_records_counts_and_fails_on_a_bad_one(place: list[str]) -> None:

@@ -121,6 +121,21 @@ def test_missing_values_and_diverged_runs_are_on_no_frontier() -> None:
     assert on == [2]
 
 
+def test_each_machine_has_a_frontier_of_times_and_all_share_one_of_flops() -> None:
+    slow = HARDWARE.model_copy(update={"cpu_name": "A slow CPU"})
+    records = [
+        width(2, 0, 0.5, 1.0), width(4, 0, 0.9, 2.0),
+        width(2, 1, 0.5, 10.0, hardware=slow), width(4, 1, 0.8, 20.0, hardware=slow),
+    ]  # fmt: skip
+    assert [g.on_frontier for g in frontier(records)] == [True] * 4
+    assert sum(g.on_frontier for g in frontier(records, cost="flops/total")) == 2
+
+
+def test_another_version_is_another_group() -> None:
+    records = [width(2, s, 0.5, 5.0, zoo_version=v) for s, v in ((0, "0.1"), (1, "0.2"))]
+    assert [len(g.records) for g in group_by_seed(records)] == [1, 1]
+
+
 def test_other_hardware_or_data_is_another_group() -> None:
     other = HARDWARE.model_copy(update={"cpu_name": "Another CPU"})
     records = [width(2, 0, 0.5, 5.0), width(2, 1, 0.5, 5.0), width(2, 2, 0.5, 5.0, hardware=other)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.factories import make_config, make_record
+from tests.factories import HARDWARE, make_config, make_record
 from zoo.leaderboard import load_records
 from zoo.leaderboard.store import (
     MAX_RECORD_BYTES,
@@ -96,21 +96,26 @@ def test_bad_files_are_named_with_a_reason_and_the_rest_comes(tmp_path: Path) ->
         assert [r.id for r in load_records(tmp_path)] == [good.id]
 
 
-def test_a_run_in_both_folders_counts_once(tmp_path: Path) -> None:
-    record = make_record(1)
-    other = make_record(2, created_at="2025-01-01T00:00:00Z")
-    write_record(other, tmp_path / "curated" / f"{other.id}.json")
-    mine = make_record(2)
-    write_record(mine, tmp_path / "out" / mine.id / "record.json")
-    write_record(record, tmp_path / "out" / record.id / "record.json")
-    write_record(record, tmp_path / "curated" / f"{record.id}.json")
+def test_a_run_in_both_folders_counts_once_unless_measured_elsewhere(tmp_path: Path) -> None:
+    copied, elsewhere = make_record(1), make_record(2)
+    other = HARDWARE.model_copy(update={"cpu_name": "Another CPU"})
+    mine = make_record(2, hardware=other)
+    for record in (copied, elsewhere):
+        write_record(record, tmp_path / "curated" / f"{record.id}.json")
+    for record in (copied, mine):
+        write_record(record, tmp_path / "out" / record.id / "record.json")
     stored, _ = scan(tmp_path / "out", tmp_path / "curated")
-    assert [s.curated for s in stored if s.record.id == record.id] == [True]
-    # Measured again on this machine: the board shows this machine's.
-    assert [(s.record.created_at, s.curated) for s in stored if s.record.id == other.id] == [
-        (mine.created_at, False)
-    ]
-    assert len(load_records(tmp_path / "out", tmp_path / "curated")) == len(stored) == 2
+    assert sorted((s.record.seed, s.curated) for s in stored) == [(1, True), (2, False), (2, True)]
+
+
+def test_without_curves_everything_else_is_the_same(tmp_path: Path) -> None:
+    record = make_record(1, command='python train.py "x\\ny"')
+    write_record(record, tmp_path / "a.json")
+    bare = read_record(tmp_path / "a.json", curves=False)
+    assert bare == record.model_copy(update={"curve": {}})
+    # Another layout of the same document is read whole.
+    (tmp_path / "b.json").write_text(json.dumps(json.loads(record.to_json()), indent=0))
+    assert read_record(tmp_path / "b.json", curves=False) == record
 
 
 def test_no_folder_is_no_record(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
 
 from zoo.callbacks.recorder import Recorder
-from zoo.errors import Interrupted
+from zoo.errors import Interrupted, UserError
 from zoo.leaderboard.store import write_atomically
 
 
@@ -46,6 +46,12 @@ class Checkpoint(lightning_callbacks.Checkpoint):
     """
 
     def __init__(self, every_s: float = 30.0, every_steps: int | None = None) -> None:
+        for key, value in (("every_s", every_s), ("every_steps", every_steps)):
+            if value is not None and (not isinstance(value, int | float) or value <= 0):
+                raise UserError(
+                    f"callbacks.checkpoint.{key}={value}: must be a positive number; "
+                    "type callbacks.checkpoint.every_s=30"
+                )
         self.every_s = every_s
         self.every_steps = every_steps
         self.path: Path | None = None
@@ -76,8 +82,10 @@ class Checkpoint(lightning_callbacks.Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        # Half an accumulation cannot be resumed: its gradients are in no checkpoint.
+        updated = (batch_idx + 1) % trainer.accumulate_grad_batches == 0
         evaluates_next = (batch_idx + 1) % trainer.val_check_batch == 0  # type: ignore[operator]
-        if not evaluates_next:
+        if updated and not evaluates_next:
             self._save_if_due(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -88,17 +96,19 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         self._save(trainer)
 
     def _due(self, trainer: Trainer) -> bool:
-        if self._signal is not None:
-            return True
         if self.every_steps is not None:
             return trainer.global_step - self._last_step >= self.every_steps
         return time.monotonic() - self._last_time >= self.every_s
 
     def _save_if_due(self, trainer: Trainer) -> None:
-        if self._due(trainer):
+        stop, save = self._signal is not None, self._due(trainer)
+        if trainer.world_size > 1:  # the ranks save and stop together, or wait for ever
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+            save = trainer.strategy.reduce_boolean_decision(save, all=False)
+        if save or stop:
             self._save(trainer)
-        if self._signal is not None:
-            name = signal.Signals(self._signal).name
+        if stop:
+            name = signal.Signals(self._signal or signal.SIGTERM).name
             raise Interrupted(
                 f"stopped by {name} at step {trainer.global_step}; the checkpoint is kept, "
                 "type the same command to go on"

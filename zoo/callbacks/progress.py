@@ -77,8 +77,9 @@ class Progress(Callback):
             if key in latest:
                 digits = 1 if unit else 3
                 parts.append(f"{label} {scale * latest[key]:.{digits}f}{unit}")
-        if recorder.train_s > 0:
-            parts.append(f"{recorder.samples / recorder.train_s:,.0f} samples/s")
+        rate = recorder.per_second(recorder.samples)
+        if rate is not None:
+            parts.append(f"{rate:,.0f} samples/s")
         done = recorder.budget.progress - self._progress_at_start
         if done > 0:
             left = (now - self._began) * (1 - recorder.budget.progress) / done

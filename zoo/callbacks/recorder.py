@@ -39,9 +39,8 @@ class Recorder(Callback):
     ) -> None:
         self.budget = budget
         self.log_every_steps = log_every_steps
-        self.compiled = compiled
         self.clock = clock
-        self.steps = self.samples = 0
+        self.steps = self.samples = self.compiling_steps = 0
         self.tokens: int | None = None
         self.train_s = self.eval_s = self.compile_s = self.wait_s = 0.0
         self.times = StepTimes()
@@ -53,6 +52,7 @@ class Recorder(Callback):
         self._step_s = 0.0  # of the update under way
         self._mark = 0.0
         self._wait_before = 0.0
+        self._compiles_next = compiled  # also the first step of a resumed run
 
     # -- training ------------------------------------------------------------------------------
 
@@ -69,9 +69,9 @@ class Recorder(Callback):
         self.samples += samples * trainer.world_size
         if tokens is not None:
             self.tokens = (self.tokens or 0) + tokens * trainer.world_size
-        for key, value in outputs.items():
+        for key, value in outputs["metrics"].items():
             total = self._sums.get(key)
-            self._sums[key] = value.detach() if total is None else total + value.detach()
+            self._sums[key] = value if total is None else total + value
         self._batches += 1
 
         updated = trainer.global_step > self.steps
@@ -84,8 +84,10 @@ class Recorder(Callback):
         if not updated:
             return
         self.steps = trainer.global_step
-        if self.compiled and self.compile_s == 0.0:
-            self.compile_s = self._step_s
+        if self._compiles_next:
+            self.compile_s += self._step_s
+            self.compiling_steps += 1
+            self._compiles_next = False
         else:
             self.train_s += self._step_s
             self.times.add(self._step_s)
@@ -95,6 +97,11 @@ class Recorder(Callback):
             self._log_training(trainer)
         if self.budget.time_is_up:
             trainer.should_stop = True
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._batches:  # the last steps are a point of the curve, too
+            self._read_sums(trainer)
+            self._log_training(trainer)
 
     def _read_sums(self, trainer: Trainer) -> None:
         for key, total in self._sums.items():
@@ -107,18 +114,29 @@ class Recorder(Callback):
         if stream is not None:
             self.wait_s = self._wait_before + stream.wait_s
         self.latest["train/lr"] = trainer.optimizers[0].param_groups[0]["lr"]
-        if self.train_s > 0:
-            self.latest["perf/samples_per_s"] = self.samples / self.train_s
+        rate = self.per_second(self.samples)
+        if rate is not None:
+            self.latest["perf/samples_per_s"] = rate
         logged = {k: v for k, v in self.latest.items() if not k.startswith("val/")}
         for key, value in logged.items():
             if key != "perf/samples_per_s":
                 self._point(key, value)
         for logger in trainer.loggers:
             logger.log_metrics(logged, self.steps)
-        if not math.isfinite(self.latest["train/loss"]):
-            raise Diverged(
-                f"the training loss was {self.latest['train/loss']} at step {self.steps}"
-            )
+        self._stop_if_diverged(trainer, "train/loss")
+
+    def _stop_if_diverged(self, trainer: Trainer, key: str) -> None:
+        bad = not math.isfinite(self.latest.get(key, 0.0))
+        if trainer.world_size > 1:  # one rank's loss ends the run of all
+            bad = trainer.strategy.reduce_boolean_decision(bad, all=False)
+        if bad:
+            raise Diverged(f"{key} was {self.latest[key]} at step {self.steps}")
+
+    def per_second(self, count: int) -> float | None:
+        """Return a rate over the training clock; steps that compiled are not on it."""
+        if self.train_s <= 0 or self.steps == 0:
+            return None
+        return count * (self.steps - self.compiling_steps) / self.steps / self.train_s
 
     def _point(self, key: str, value: float) -> None:
         curve = self.curves.setdefault(key, CurveLog())
@@ -152,6 +170,7 @@ class Recorder(Callback):
                 self._point(key, value)
         for logger in trainer.loggers:
             logger.log_metrics(scores, self.steps)
+        self._stop_if_diverged(trainer, f"{prefix}loss")
 
     def pause(self) -> None:
         """Take the time since the last step off the training clock (a checkpoint was written)."""
@@ -161,6 +180,7 @@ class Recorder(Callback):
 
     _COUNTERS = (
         "steps",
+        "compiling_steps",
         "last_evaluation",
         "samples",
         "tokens",

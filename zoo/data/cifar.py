@@ -5,6 +5,7 @@
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -99,12 +100,16 @@ def _from_parquet(name: str, files: dict[str, list[Path]], cache_dir: Path) -> t
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)  # type: ignore[arg-type]
         write_atomically(cache, buffer.getvalue())
-    with np.load(cache, allow_pickle=False) as stored:
-        splits = [
-            Split(torch.from_numpy(stored[f"{s}_images"]), torch.from_numpy(stored[f"{s}_labels"]))
-            for s in ("train", "test")
-        ]
-    return splits[0], splits[1]
+    try:
+        with np.load(cache, allow_pickle=False) as stored:
+            train, test = (
+                Split(*(torch.from_numpy(stored[f"{s}_{part}"]) for part in ("images", "labels")))
+                for s in ("train", "test")
+            )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
+        cache.unlink()  # it is damaged: made again
+        return _from_parquet(name, files, cache_dir)
+    return train, test
 
 
 def _decode_parquet(name: str, paths: list[Path]) -> tuple[np.ndarray, np.ndarray]:

@@ -48,16 +48,18 @@ def stratified(labels: Tensor, count: int, seed: int = SPLIT_SEED) -> tuple[Tens
     Returns:
         The indices that were chosen and the others, each in ascending order.
     """
-    classes, sizes = torch.unique(labels, return_counts=True)
+    _, sizes = torch.unique(labels, return_counts=True)
     shares = sizes.double() * count / len(labels)
     quota = shares.floor().long()
     by_remainder = torch.argsort(shares - quota, descending=True, stable=True)
     quota[by_remainder[: count - int(quota.sum())]] += 1
+    # Shuffled, then by class: the first ones of each class are chosen.
     order = torch.randperm(len(labels), generator=generator(SPLIT, seed))
+    order = order[torch.argsort(labels[order], stable=True)]
+    ends = sizes.cumsum(0)
     chosen = torch.zeros(len(labels), dtype=torch.bool)
-    for label, n in zip(classes.tolist(), quota.tolist(), strict=True):
-        members = order[labels[order] == label]
-        chosen[members[:n]] = True
+    for end, size, n in zip(ends.tolist(), sizes.tolist(), quota.tolist(), strict=True):
+        chosen[order[end - size : end - size + n]] = True
     return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
 
 

@@ -211,6 +211,7 @@ def show(value: Any) -> str:
 
 def show_number(value: float) -> str:
     """Format a number in at most five characters and a unit prefix: 0.0123, 12.3, 36.5k, 166G."""
+    value = float(f"{value:.3g}")  # rounded first: 999.96 is 1k
     for limit, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= limit:
             return f"{value / limit:.3g}{prefix}" if abs(value) < 1e18 else f"{value:.2e}"

@@ -96,6 +96,11 @@ class Group:
         return self.records[0].config
 
     @property
+    def hardware(self) -> str:
+        """The hardware class that the runs share."""
+        return hardware_class(self.records[0])
+
+    @property
     def seeds(self) -> list[int]:
         return sorted(r.seed for r in self.records)
 
@@ -114,9 +119,13 @@ def hardware_class(record: Record) -> str:
 
 
 def group_key(record: Record) -> str:
-    """Return the text on which two runs agree exactly when only their seed differs."""
+    """Return the text on which two runs agree exactly when only their seed differs.
+
+    The version is part of it: it is raised when the same command gives other numbers.
+    """
     config = {k: v for k, v in record.config.items() if k != "seed"}
-    return json.dumps([config, record.data.sha256, hardware_class(record)], sort_keys=True)
+    parts = [config, record.data.sha256, hardware_class(record), record.zoo_version]
+    return json.dumps(parts, sort_keys=True)
 
 
 def group_by_seed(records: Iterable[Record]) -> list[Group]:
@@ -142,6 +151,9 @@ def frontier(
         cost, quality: metric keys (docs/record.md).
         cost_direction, quality_direction: `min` where less is better, `max` where more is.
 
+    Times of different machines are not comparable: where the cost is a time, every hardware
+    class has a frontier of its own.
+
     Returns:
         Every group, best quality first; `on_frontier` says which are undominated. A group with
         a diverged run or a missing value is listed last and is on no frontier.
@@ -157,10 +169,13 @@ def frontier(
         )
         for g in groups
     ]
-    for group, on in zip(
-        groups, pareto_mask(points, [cost_direction, quality_direction]), strict=True
-    ):
-        group.on_frontier = on
+    apart = cost.startswith(("time/", "perf/"))
+    classes = [g.hardware if apart else "" for g in groups]
+    for each in dict.fromkeys(classes):
+        members = [i for i, c in enumerate(classes) if c == each]
+        mask = pareto_mask([points[i] for i in members], [cost_direction, quality_direction])
+        for i, on in zip(members, mask, strict=True):
+            groups[i].on_frontier = on
     sign = -1.0 if quality_direction == "max" else 1.0
     groups.sort(key=lambda g: _last_if_none(g.cells[quality].mean, sign, g.complete))
     return groups

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from zoo.leaderboard.frontier import hardware_class
 from zoo.leaderboard.record import Record
 
 MAX_RECORD_BYTES = 20_000_000
@@ -61,8 +62,12 @@ def write_record(record: Record, path: Path) -> None:
     write_atomically(path, record.to_json().encode())
 
 
-def read_record(path: Path) -> Record:
+def read_record(path: Path, *, curves: bool = True) -> Record:
     """Read and validate one record.
+
+    Args:
+        path: of the file.
+        curves: False leaves the curves out, most of a record's bytes, without parsing them.
 
     Raises:
         ValueError: what is wrong with the file, in one sentence.
@@ -71,13 +76,26 @@ def read_record(path: Path) -> Record:
     size = path.stat().st_size
     if size > MAX_RECORD_BYTES:
         raise ValueError(f"{size:,} bytes; a record has at most {MAX_RECORD_BYTES:,}")
+    content = path.read_bytes()
+    if not curves:
+        try:
+            return Record.model_validate_json(_without_curves(content))
+        except ValidationError:
+            pass  # said below, of the whole file
     try:
-        return Record.model_validate_json(path.read_bytes())
+        return Record.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         raise ValueError(f"{where}: {first['msg']}{more}") from None
+
+
+def _without_curves(content: bytes) -> bytes:
+    """Empty the line of the curves in a record that `Record.to_json` has written."""
+    start = content.find(b'\n"curve": ')
+    end = content.find(b"\n", start + 1)
+    return content[:start] + b'\n"curve": {},' + content[end:] if 0 <= start < end else content
 
 
 def _record_files(folder: Path) -> Iterator[Path]:
@@ -97,30 +115,31 @@ def _record_files(folder: Path) -> Iterator[Path]:
                 yield Path(path)
 
 
-def scan(output_dir: Path | None, curated_dir: Path | None) -> tuple[list[Stored], list[Problem]]:
-    """Read every record of both folders.
+def scan(
+    output_dir: Path | None, curated_dir: Path | None, *, curves: bool = True
+) -> tuple[list[Stored], list[Problem]]:
+    """Read every record of both folders; `curves=False` leaves those out, which is faster.
 
-    A run that is in both counts once: it is the curated one where the local file is its source,
-    else the local one, which comes from the user's own machine.
+    A run that is in both counts once, as the curated one, unless the local one was measured on
+    other hardware: then both are there.
 
     Returns:
         The valid records and what is wrong with the other files.
     """
-    found: dict[str, Stored] = {}
+    found: dict[tuple[str, str], Stored] = {}
     problems: list[Problem] = []
     for folder, curated in ((curated_dir, True), (output_dir, False)):
         for path in _record_files(folder) if folder is not None else ():
             try:
-                record = read_record(path)
+                record = read_record(path, curves=curves)
                 expected = path.stem if path.name != "record.json" else path.parent.name
                 if record.id != expected:
                     raise ValueError(f"holds the record {record.id}, not {expected}")
             except (ValueError, OSError) as error:
                 problems.append(Problem(path, str(error)))
             else:
-                twin = found.get(record.id)
-                if twin is None or twin.record.created_at != record.created_at:
-                    found[record.id] = Stored(record, path, curated)
+                key = (record.id, hardware_class(record))
+                found.setdefault(key, Stored(record, path, curated))
     return list(found.values()), problems
 
 

@@ -8,17 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from zoo.leaderboard.boards import View, get, load_boards, select, show, show_cell, view
-from zoo.leaderboard.frontier import Group, group_key
+from zoo.leaderboard.frontier import Group, group_key, hardware_class
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import Problem, Stored, scan
 
 
-def board_table(filled: View, stored: dict[str, Stored]) -> Table:
+def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Table:
     """Return a board as a table, best quality first; `*` marks the Pareto frontier.
 
     Args:
-        filled: the board with its groups.
-        stored: records by id, for where they stand.
+        filled: the board.
+        groups: the rows, of the board's groups.
+        stored: the records, for where they stand.
     """
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left"
@@ -31,7 +32,8 @@ def board_table(filled: View, stored: dict[str, Stored]) -> Table:
     for axis in filled.board.costs:
         table.add_column(axis.label, justify="right")
     table.add_column("where")
-    for group in filled.groups:
+    curated = {id(s.record) for s in stored if s.curated}
+    for group in groups:
         quality = group.cells[filled.board.quality.key]
         diverged = sum(r.status == "diverged" for r in group.records)
         row = [
@@ -41,32 +43,38 @@ def board_table(filled: View, stored: dict[str, Stored]) -> Table:
         row.append(show_cell(quality, filled.board.quality))
         row.append(f"{len(group.records)}" + (f" ({diverged} diverged)" if diverged else ""))
         row += [show_cell(group.cells[a.key], a) for a in filled.board.costs]
-        row.append(_where(group, stored))
+        row.append(_where(group, curated))
         # Text, not markup: a name with brackets in it is only a name.
         table.add_row(*(Text(cell) for cell in row), style="bold" if group.on_frontier else None)
     return table
 
 
-def _where(group: Group, stored: dict[str, Stored]) -> str:
-    curated = sum(stored[r.id].curated for r in group.records)
-    if curated in (0, len(group.records)):
-        return "curated" if curated else "local"
-    return f"{curated} curated, {len(group.records) - curated} local"
+def _where(group: Group, curated: set[int]) -> str:
+    count = sum(id(r) in curated for r in group.records)
+    total = len(group.records)
+    where = (
+        ("curated" if count else "local") if count in (0, total) else f"{count} of {total} curated"
+    )
+    return where + (", emulated" if any(r.emulated for r in group.records) else "")
 
 
-def print_board(console: Console, filled: View, stored: dict[str, Stored]) -> None:
-    """Print a board with its question and what its marks mean."""
+def print_board(console: Console, filled: View, stored: list[Stored], *, top: int = 0) -> None:
+    """Print a board and what its marks mean: the frontier and the `top` best rows (0: all)."""
     if not filled.groups:
         console.print(
             f"{filled.board.title}: no records yet; make one with: python train.py", markup=False
         )
         return
-    console.print(board_table(filled, stored))
+    shown = [g for i, g in enumerate(filled.groups) if not top or i < top or g.on_frontier]
+    console.print(board_table(filled, shown, stored))
+    hidden = len(filled.groups) - len(shown)
     n1 = sum(len(g.records) == 1 for g in filled.groups)
     notes = [
         f"* on the Pareto frontier against {filled.cost.label}",
         "mean ± standard deviation over n seeds",
     ]
+    if hidden:
+        notes.append(f"{hidden:,} rows more with --top 0")
     if n1:
         notes.append(f"{n1} of {len(filled.groups)} groups have one seed only")
     if len(filled.hardware) > 1:
@@ -100,11 +108,13 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
         "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
     )
     table.add_row("how fast", _speed(record))
-    stored, _ = scan(output_dir, curated_dir)
+    stored, _ = scan(output_dir, curated_dir, curves=False)
     for board in load_boards(boards_dir).values():
         if not select(board, [record]):
             continue
-        filled = view(board, (s.record for s in stored))
+        # Ranks are among runs on the same hardware, as their times are.
+        rivals = [s.record for s in stored if hardware_class(s.record) == hardware_class(record)]
+        filled = view(board, rivals)
         place = next((i for i, g in enumerate(filled.groups) if g.key == group_key(record)), None)
         if place is not None and record.status == "finished":
             on = "on" if filled.groups[place].on_frontier else "not on"
@@ -128,7 +138,7 @@ def one_line(record: Record) -> str:
         ),
         "",
     )
-    return f"run {record.id} is done before ({record.status}{quality}): {record.command}"
+    return f"run {record.id} was done before ({record.status}{quality}): {record.command}"
 
 
 def _score(key: str, value: float) -> str:

@@ -47,6 +47,8 @@ class CifarVGG(nn.Module):
         super().__init__()
         if depth not in STAGES:
             raise UserError(f"model.depth={depth}: there is VGG-11, 13 and 16; type model.depth=11")
+        if width < 1:
+            raise UserError(f"model.width={width}: must be at least 1; type model.width=64")
         layers: list[nn.Module] = []
         channels = in_chans
         for convolutions, factor in zip(STAGES[depth], (1, 2, 4, 8, 8), strict=True):

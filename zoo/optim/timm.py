@@ -23,6 +23,11 @@ def timm_optimizer(params: Iterable[Tensor], opt: str, **options: Any) -> Optimi
     from timm.optim import create_optimizer_v2, list_optimizers
 
     names = list_optimizers()
+    if opt == "adahessian":
+        raise UserError(
+            f"optimizer.name={opt}: needs second derivatives, which Lightning's step does not "
+            "make; type optimizer.name=adamw or another of timm's"
+        )
     if opt not in names:
         raise UserError(f"optimizer.name={opt}: timm has no such optimizer{suggest(opt, names)}")
     return create_optimizer_v2(list(params), opt=opt, **options)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from zoo.errors import UserError
+from zoo.errors import UserError, suggest
+
+LIGHTNING = ("32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,10 @@ def native(lightning: str, *, device: str) -> Arithmetic:
     Raises:
         UserError: the device has no arithmetic of that format.
     """
+    if lightning not in LIGHTNING:
+        raise UserError(
+            f"precision.lightning={lightning}: no such format{suggest(lightning, LIGHTNING)}"
+        )
     if lightning == "16-mixed" and device == "cpu":
         raise UserError(
             "precision=fp16: a CPU multiplies fp16 about 100 times slower than fp32; type "

@@ -17,6 +17,9 @@ MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 class Task(LightningModule):
     """A model with a loss.
 
+    `training_step` returns the `loss` and, under `metrics`, what the recorder averages: Lightning
+    divides the loss itself by the batches that it accumulates.
+
     Args:
         net: the model.
         make_optimizer: called with the parameters.
@@ -84,7 +87,7 @@ def flops_of_step(task: Task, batch_size: int) -> tuple[int, int] | None:
             outputs = net(inputs)
         with FlopCounterMode(display=False) as backward:
             outputs.sum().backward()
-    except (NotImplementedError, RuntimeError):
+    except Exception:  # whatever a model raises that wants numbers: it is tried in earnest then
         return None
     ahead, back = forward.get_total_flops(), backward.get_total_flops()
     return ahead // samples, (ahead + back) * batch_size // samples

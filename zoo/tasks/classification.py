@@ -76,15 +76,16 @@ class ClassificationTask(Task):
             )
         self.scores = nn.ModuleDict({"val": Scores(num_classes), "test": Scores(num_classes)})
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Tensor]:
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> dict[str, Any]:
         images, labels = batch
         if self._mixup is not None:
             images, targets = self._mixup(images.clone(), labels)
             loss = F.cross_entropy(self.net(images).float(), targets)
-            return {"loss": loss}
+            return {"loss": loss, "metrics": {"loss": loss.detach()}}
         logits = self.net(images).float()
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        return {"loss": loss, "acc": (logits.detach().argmax(1) == labels).float().mean()}
+        hits = (logits.detach().argmax(1) == labels).float().mean()
+        return {"loss": loss, "metrics": {"loss": loss.detach(), "acc": hits}}
 
     def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         images, labels = batch

@@ -48,8 +48,9 @@ def payload(
     pool = Pool()
     curves = sum(len(item.record.curve) for item in stored)
     points = max(MIN_POINTS, min(MAX_POINTS, ALL_POINTS // max(1, curves)))
-    order = {item.record.id: index for index, item in enumerate(stored)}
-    curated = {item.record.id: item.curated for item in stored}
+    # By object: a run measured on two machines is there twice.
+    order = {id(item.record): index for index, item in enumerate(stored)}
+    curated = {id(item.record): item.curated for item in stored}
     records = [item.record for item in stored]
     return {
         "made": _now().strftime("%Y-%m-%d %H:%M UTC"),
@@ -67,7 +68,7 @@ def _now() -> datetime:
 
 
 def _board(
-    board: Board, records: Sequence[Record], order: Mapping[str, int], curated: Mapping[str, bool]
+    board: Board, records: Sequence[Record], order: Mapping[int, int], curated: Mapping[int, bool]
 ) -> dict[str, Any]:
     # The frontier depends on the cost: one view for each, all over the same groups.
     views = [view(board, records, axis.key) for axis in board.costs]
@@ -77,13 +78,13 @@ def _board(
     for group in first.groups:
         axes = [board.quality, *board.costs]
         cells = [group.cells[axis.key] for axis in axes]
-        sources = {curated[r.id] for r in group.records}
+        sources = {curated[id(r)] for r in group.records}
         groups.append(
             {
                 "label": first.label(group),
                 "values": [show(get(group.config, c)) for c in first.columns],
                 "hardware": first.hardware.index(hardware_class(group.records[0])),
-                "runs": [order[r.id] for r in sorted(group.records, key=lambda r: r.seed)],
+                "runs": [order[id(r)] for r in sorted(group.records, key=lambda r: r.seed)],
                 "source": ", ".join(
                     name for name, kind in (("curated", True), ("local", False)) if kind in sources
                 ),
