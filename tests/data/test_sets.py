@@ -59,6 +59,19 @@ def test_training_batches_have_mean_zero_and_deviation_one() -> None:
     assert float(pixels.std()) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("first", [1, 7, 8, 13, 20])
+def test_the_stream_is_the_same_from_any_batch(first: int) -> None:
+    whole, later = digits(**OPTIONS, flip=True), digits(**OPTIONS, flip=True)
+    whole.total_batches = later.total_batches = 25
+    stream = later.train_dataloader()
+    stream.load_state_dict({"batch": first})
+    expected = list(whole.train_dataloader())[first:]
+    for (x, y), (x0, y0) in zip(stream, expected, strict=True):
+        assert torch.equal(x, x0)
+        assert torch.equal(y, y0)
+        assert x.shape == (64, 1, 8, 8)
+
+
 def test_evaluation_reads_every_sample_once_in_order_whatever_the_ranks() -> None:
     data = digits(**OPTIONS)
     labels = torch.cat([y for _, y in data.test_dataloader()])

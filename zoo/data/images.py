@@ -1,6 +1,7 @@
 """Image sets that fit in memory: tensors, augmented and normalised in batches."""
 
 import hashlib
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from zoo.data.stream import EpochOrder, TrainStream
 from zoo.errors import UserError
 from zoo.seeding import AUGMENT, SPLIT, generator
 
+TOGETHER = 8  # training batches made at once
 SPLIT_SEED = 0  # the validation split is the same for every seed of a run
 
 
@@ -140,17 +142,22 @@ class ImageData(LightningDataModule):
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
         train = self.splits["train"]
-        batch = first
+        # Small operations cost more to start than to do: several batches are made at once, always
+        # the same ones together, so that the stream is the same from wherever it starts.
+        group, skip = divmod(first, TOGETHER)
         while True:
-            index = self.order[batch][rank::world]
+            numbers = range(group * TOGETHER, (group + 1) * TOGETHER)
+            index = torch.cat([self.order[batch][rank::world] for batch in numbers])
             images = random_crop_flip(
-                train.images[index],
+                train.images.index_select(0, index),
                 padding=self.crop_padding,
                 flip=self.flip,
-                generator=generator(AUGMENT, self.seed, batch, rank),
+                generator=generator(AUGMENT, self.seed, group, rank),
             )
-            yield self.normalise(images), train.labels[index]
-            batch += 1
+            parts = (self.normalise(images), train.labels.index_select(0, index))
+            batches = zip(*(torch.chunk(part, TOGETHER) for part in parts), strict=True)
+            yield from itertools.islice(batches, skip, None)
+            group, skip = group + 1, 0
 
     def val_dataloader(self) -> "EvalLoader":
         return self._eval_loader("validation")
