@@ -11,7 +11,7 @@ from rich.console import Console
 
 import zoo
 from zoo.errors import UserError, suggest
-from zoo.leaderboard.boards import View, choose, get, load_boards, view
+from zoo.leaderboard.boards import View, choose, get, load_boards, select, view
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
 
@@ -119,7 +119,8 @@ def page(
 
     boards = load_boards(leaderboards)
     stored, problems = scan(output_dir, leaderboards / "records")
-    written = [write_page(out, list(boards.values()), stored, problems)]
+    filled_first = sorted(boards.values(), key=lambda b: not select(b, (s.record for s in stored)))
+    written = [write_page(out, filled_first, stored, problems)]
     for item in boards.values():
         filled = view(item, (s.record for s in stored))
         if filled.groups:

@@ -61,7 +61,7 @@ def test_a_board_selects_groups_and_marks() -> None:
     assert len(filled.groups) == 4
     assert filled.columns == ["model.width"]
     assert all(g.on_frontier for g in filled.groups)
-    assert [filled.label(g) for g in filled.groups] == ["16", "8", "4", "2"]
+    assert [filled.label(g) for g in filled.groups] == ["width 16", "width 8", "width 4", "width 2"]
 
 
 def test_where_takes_lists_and_looks_into_config_data_and_hardware() -> None:

@@ -56,8 +56,12 @@ class View:
 
     def label(self, group: Group) -> str:
         """Return the words that tell this group from the others, for a plot's point."""
-        values = [show(get(group.config, c)) for c in self.columns]
-        return " ".join(v for v in values if v) or "all"
+        words = []
+        for column in self.columns:
+            value, key = show(get(group.config, column)), column.rsplit(".", 1)[-1]
+            if value:  # a name says what it is, a number does not
+                words.append(value if key == "name" else f"{key} {value}")
+        return " ".join(words) or "all"
 
 
 def load_board(path: Path) -> Board:
