@@ -427,8 +427,13 @@ class _Job:
         try:
             return self.task(config)
         except (Interrupted, KeyboardInterrupt) as stop:
-            _say(stop)
+            _say(stop if str(stop) else Interrupted("stopped; type the same command to go on"))
             sys.exit(130)  # also the rest of a sweep
+        except SystemExit as ended:
+            if isinstance(ended.__context__, KeyboardInterrupt):  # Lightning's way to end at once
+                _say(Interrupted("stopped at once; a checkpoint from before is kept"))
+                sys.exit(130)
+            raise
         except EXPECTED as error:
             if self.tracebacks:
                 raise

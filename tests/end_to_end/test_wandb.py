@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import TINY, Runner
+from tests.conftest import ROOT, TINY, Runner
 from zoo.leaderboard import load_records
 from zoo.loggers import wandb_key_is_configured
 
@@ -24,7 +24,8 @@ def inspect(folder: Path) -> dict[str, object]:
 
 
 def test_each_job_of_a_multirun_is_a_run_of_its_own(run_train: Runner, tmp_path: Path) -> None:
-    done = run_train("-m", "logger=wandb", "seed=0,1", *TINY)
+    canaries = {"USER": "canary-user", "LOGNAME": "canary-user", "SECRET_TOKEN": "canary-key"}
+    done = run_train("-m", "logger=wandb", "seed=0,1", *TINY, **canaries)
     assert done.returncode == 0, done.stderr
     records = load_records(tmp_path / "outputs")
     assert len(records) == 2
@@ -32,6 +33,12 @@ def test_each_job_of_a_multirun_is_a_run_of_its_own(run_train: Runner, tmp_path:
         folders = list((tmp_path / "outputs" / record.id).glob("wandb/offline-run-*"))
         assert len(folders) == 1
         assert folders[0].name.endswith(record.id)
+        sent = [*folders[0].glob("*.wandb"), *filter(Path.is_file, folders[0].rglob("files/**/*"))]
+        for file in sent:  # logs/ stays on this machine
+            content = file.read_bytes()
+            for word in ("canary", str(ROOT), str(tmp_path)):
+                assert word.encode() not in content, f"{word} in {file.name}"
+        assert b"undisclosed" in sent[0].read_bytes()  # where the host's name would be
         text = json.dumps(inspect(folders[0]))
         assert record.id in text
         for key in ("test/acc", "val/loss", "time/train_s", "perf/samples_per_s"):

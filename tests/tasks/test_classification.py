@@ -40,7 +40,7 @@ def test_scores_over_uneven_batches_are_scikit_learns() -> None:
     labels[:10] = torch.arange(10)
     task = make(Table(logits))
     logged: dict[str, float] = {}
-    task.log = lambda key, value: logged.update({key: float(value)})  # type: ignore[assignment]
+    task.log = lambda key, value, **_: logged.update({key: float(value)})  # type: ignore[assignment]
     images = torch.arange(101.0).reshape(101, 1, 1, 1)
     for part in torch.arange(101).split(32):
         task.validation_step((images[part], labels[part]), 0)

@@ -1,11 +1,10 @@
 """Data sets from the Hugging Face hub, where there is a network."""
 
 import os
-import urllib.error
-import urllib.request
 from typing import Any
 
 from zoo.errors import UserError
+from zoo.network import answers
 
 
 def load_from_hub(repository: str, cache_dir: str, *, missing: str, put: str) -> Any:
@@ -20,7 +19,7 @@ def load_from_hub(repository: str, cache_dir: str, *, missing: str, put: str) ->
     Raises:
         UserError: the hub cannot be reached, or does not give the set.
     """
-    if not _reachable():
+    if not answers(os.environ.get("HF_ENDPOINT", "https://huggingface.co")):
         # The client would retry for half a minute; offline it looks into its cache at once.
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     import datasets
@@ -33,14 +32,3 @@ def load_from_hub(repository: str, cache_dir: str, *, missing: str, put: str) ->
             f"{missing}, and the hub did not give it ({type(error).__name__}); download the data "
             f"set {repository} from the Hugging Face hub into {put}, or type data.root=FOLDER"
         ) from error
-
-
-def _reachable(timeout_s: float = 5.0) -> bool:
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    try:
-        urllib.request.urlopen(endpoint, timeout=timeout_s).close()  # noqa: S310 - the hub's own setting
-    except urllib.error.HTTPError:
-        return True  # it answered
-    except OSError:
-        return False
-    return True

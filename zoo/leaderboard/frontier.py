@@ -118,6 +118,11 @@ def hardware_class(record: Record) -> str:
     return f"{name}, {count}"
 
 
+def depends_on_hardware(metric: str) -> bool:
+    """Whether a metric comes from a clock, so that two machines' values are not comparable."""
+    return metric.startswith(("time/", "perf/"))
+
+
 def group_key(record: Record) -> str:
     """Return the text on which two runs agree exactly when only their seed differs.
 
@@ -169,7 +174,7 @@ def frontier(
         )
         for g in groups
     ]
-    apart = cost.startswith(("time/", "perf/"))
+    apart = depends_on_hardware(cost)
     classes = [g.hardware if apart else "" for g in groups]
     for each in dict.fromkeys(classes):
         members = [i for i, c in enumerate(classes) if c == each]

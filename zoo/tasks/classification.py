@@ -95,7 +95,8 @@ class ClassificationTask(Task):
         scores = self.scores[split]
         assert isinstance(scores, Scores)
         for key, value in scores.read().items():
-            self.log(f"{split}/{key}", value)
+            # The metric has summed over the ranks already: their mean is the same number.
+            self.log(f"{split}/{key}", value, sync_dist=True)
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._evaluate(batch, "val")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html import escape
 
 from zoo.leaderboard.boards import View
-from zoo.leaderboard.frontier import Cell, Group
+from zoo.leaderboard.frontier import Cell, Group, depends_on_hardware
 from zoo.leaderboard.page.labels import Box, place, shorten, text_width
 from zoo.leaderboard.page.ticks import Scale
 
@@ -163,7 +163,9 @@ def _staircase(
     """Return the corners: what quality a cost buys, from the worst edge to the worst edge."""
     cheap_first = view.cost.direction == "min"
     on = sorted((p for p in points if p.kind == "on"), key=lambda p: p.x, reverse=not cheap_first)
-    if not on:
+    # Each machine has a frontier of times: one line through two of them would say nothing.
+    machines = {p.group.hardware for p in on}
+    if not on or (depends_on_hardware(view.cost.key) and len(machines) > 1):
         return []
     corners = [
         (across(on[0].x), AREA.bottom if view.board.quality.direction == "max" else AREA.top)

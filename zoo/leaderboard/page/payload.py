@@ -13,9 +13,8 @@ from typing import Any
 
 import yaml
 
-from zoo.leaderboard.boards import Axis, Board, get, show, show_cell, view
-from zoo.leaderboard.frontier import Cell, Group, hardware_class
-from zoo.leaderboard.page.ticks import prefix
+from zoo.leaderboard.boards import Board, get, show, show_cell, view
+from zoo.leaderboard.frontier import Group, depends_on_hardware, hardware_class
 from zoo.leaderboard.record import Curve, Record
 from zoo.leaderboard.store import Problem, Stored
 
@@ -91,7 +90,7 @@ def _board(
                 "diverged": sum(r.status == "diverged" for r in group.records),
                 "emulated": any(r.emulated for r in group.records),
                 "cells": [
-                    [_short(c.mean), _short(c.std), c.n, c.missing, _shown(c, a)]
+                    [_short(c.mean), _short(c.std), c.n, c.missing, show_cell(c, a)]
                     for c, a in zip(cells, axes, strict=True)
                 ],
             }
@@ -101,23 +100,14 @@ def _board(
         "title": board.title,
         "question": board.question,
         "quality": board.quality.model_dump(),
-        "costs": [axis.model_dump() for axis in board.costs],
+        "costs": [
+            {**axis.model_dump(), "clocked": depends_on_hardware(axis.key)} for axis in board.costs
+        ],
         "columns": first.columns,
         "hardware": first.hardware,
         "groups": groups,
         "frontiers": [_frontier(v.groups, place) for v in views],
     }
-
-
-def _shown(cell: Cell, axis: Axis) -> str:
-    """Format a cell as the terminal does, but FLOPs with a prefix: a column holds few digits."""
-    if cell.mean is None or axis.percent or abs(cell.mean) < 1e6:
-        return show_cell(cell, axis)
-    unit, letter = prefix(cell.mean)
-    mean = f"{cell.mean / unit:.4g}{letter}"
-    if cell.std is None:
-        return mean
-    return f"{mean} ± {cell.std / unit:.2g}{letter}" if cell.std else f"{mean} ± 0"
 
 
 def _frontier(groups: Sequence[Group], place: Mapping[str, int]) -> list[int]:

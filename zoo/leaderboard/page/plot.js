@@ -40,7 +40,9 @@ function rangeOf(values, errors, log) {
 /** The frontier as a staircase: what quality a budget buys, out to the edges of the plot. */
 function staircase(points, cost, quality, xRange, yRange, logs) {
   const steps = points.filter((p) => p.on).sort((a, b) => (cost.direction === "min" ? a.x - b.x : b.x - a.x));
-  if (!steps.length) return { x: [], y: [] };
+  // Each machine has a frontier of times: one line through two of them would say nothing.
+  const machines = new Set(steps.map((p) => p.group.hardware));
+  if (!steps.length || (cost.clocked && machines.size > 1)) return { x: [], y: [] };
   const edge = (range, log, high) => (log ? 10 ** range[high ? 1 : 0] : range[high ? 1 : 0]);
   const worstX = edge(xRange, logs[0], cost.direction === "min");
   const worstY = edge(yRange, logs[1], quality.direction === "min");
