@@ -99,6 +99,15 @@ def test_every_combination_of_the_groups_that_decide_a_result() -> None:
     assert 0 < refused < count / 4
 
 
+@pytest.mark.parametrize("model", AXES["model"])
+def test_hydra_composes_every_model_with_every_data_precision_optimizer_and_delay(
+    model: str,
+) -> None:
+    others = ("data", "precision", "optimizer", "delay")
+    for options in itertools.product(*(AXES[name] for name in others)):
+        compose_and_check({"model": model, **dict(zip(others, options, strict=True))})
+
+
 def test_every_pair_of_options_of_all_groups() -> None:
     rows = covering(AXES, 2)
     seen = {(n, row[n]) for row in rows for n in AXES}

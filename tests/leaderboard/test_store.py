@@ -97,15 +97,20 @@ def test_bad_files_are_named_with_a_reason_and_the_rest_comes(tmp_path: Path) ->
 
 
 def test_a_run_in_both_folders_counts_once_unless_measured_elsewhere(tmp_path: Path) -> None:
-    copied, elsewhere = make_record(1), make_record(2)
+    copied, again, elsewhere = make_record(1), make_record(2), make_record(3)
     other = HARDWARE.model_copy(update={"cpu_name": "Another CPU"})
-    mine = make_record(2, hardware=other)
-    for record in (copied, elsewhere):
+    local = [
+        copied,
+        make_record(2, created_at="2026-02-02T00:00:00Z"),
+        make_record(3, hardware=other),
+    ]
+    for record in (copied, again, elsewhere):
         write_record(record, tmp_path / "curated" / f"{record.id}.json")
-    for record in (copied, mine):
+    for record in local:
         write_record(record, tmp_path / "out" / record.id / "record.json")
     stored, _ = scan(tmp_path / "out", tmp_path / "curated")
-    assert sorted((s.record.seed, s.curated) for s in stored) == [(1, True), (2, False), (2, True)]
+    found = sorted((s.record.seed, s.curated) for s in stored)
+    assert found == [(1, True), (2, False), (3, False), (3, True)]
 
 
 def test_without_curves_everything_else_is_the_same(tmp_path: Path) -> None:

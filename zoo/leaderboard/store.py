@@ -120,8 +120,8 @@ def scan(
 ) -> tuple[list[Stored], list[Problem]]:
     """Read every record of both folders; `curves=False` leaves those out, which is faster.
 
-    A run that is in both counts once, as the curated one, unless the local one was measured on
-    other hardware: then both are there.
+    A run that is in both, measured on the same kind of hardware, counts once: as the curated one
+    where that is a copy of the local file, else as the local one, which the user has just made.
 
     Returns:
         The valid records and what is wrong with the other files.
@@ -139,7 +139,9 @@ def scan(
                 problems.append(Problem(path, str(error)))
             else:
                 key = (record.id, hardware_class(record))
-                found.setdefault(key, Stored(record, path, curated))
+                twin = found.get(key)
+                if twin is None or twin.record.created_at != record.created_at:
+                    found[key] = Stored(record, path, curated)
     return list(found.values()), problems
 
 
