@@ -34,3 +34,9 @@ def suggest(word: str, choices: Iterable[str]) -> str:
         return ""
     shown = ", ".join(pool[:12]) + (", ..." if len(pool) > 12 else "")
     return f"; there is only {shown}" if len(pool) == 1 else f"; there are {shown}"
+
+
+def first_line(error: BaseException) -> str:
+    """Return what another library's error says first, or its type where it says nothing."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,118 @@
+"""From a section of a configuration to an object: the only place that follows a `_target_`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hydra.errors import InstantiationException
+
+from zoo.errors import UserError, first_line
+
+ALLOWED_PACKAGES = (
+    "zoo",
+    "torch",
+    "torchvision",
+    "timm",
+    "lightning",
+    "torchmetrics",
+    "transformers",
+)
+# Of the zoo itself, the packages whose functions and classes a configuration may name.
+BUILDERS = tuple(
+    f"zoo.{name}."
+    for name in ("models", "data", "tasks", "precision", "optim", "delay", "callbacks")
+)
+
+# What the constructors of other packages raise on arguments that do not fit.
+MISFITS = (TypeError, ValueError, RuntimeError, AssertionError, KeyError, ImportError)
+
+
+def factory(section: dict[str, Any]) -> Callable[..., Any]:
+    """Turn a section with a `_target_` into a function that makes the object.
+
+    `name` is the section's label in tables and is not passed on.
+
+    Args:
+        section: plain data with a `_target_`; may hold further ones inside.
+
+    Raises:
+        UserError: a target outside the allowed packages; and, when the function is called,
+            arguments that the target does not take.
+    """
+    from hydra.utils import instantiate
+
+    _check_targets(section)
+    label = section.get("name", section["_target_"])
+    arguments = {k: v for k, v in section.items() if k != "name"}
+
+    def make(*positional: Any, **extra: Any) -> Any:
+        try:
+            make_object = instantiate(arguments, _partial_=True, _convert_="all")
+            return make_object(*positional, **extra)
+        except InstantiationException as error:
+            if isinstance(error.__cause__, UserError):
+                raise error.__cause__ from None
+            raise UserError(f"{label}: {first_line(error.__cause__ or error)}") from error
+        except MISFITS as error:
+            raise UserError(f"{label}: {first_line(error)}") from error
+
+    return make
+
+
+def build(section: dict[str, Any], **extra: Any) -> Any:
+    """Make the object of a section; `extra` are arguments that only the caller knows.
+
+    Raises:
+        UserError: see `factory`.
+    """
+    return factory(section)(**extra)
+
+
+def _check_targets(node: Any) -> None:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            _check_target(node["_target_"])
+        for value in node.values():
+            _check_targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            _check_targets(value)
+
+
+def _check_target(target: Any) -> None:
+    """Let through what a configuration may build.
+
+    Classes of models, layers, optimizers, schedules, callbacks and metrics, from the allowed
+    packages; the zoo's own builders; timm's and torchvision's models. Nothing private, and no
+    other function: allowed packages hold ways to run source code and to unpickle.
+    """
+    from hydra.utils import get_object
+
+    name = str(target)
+    refusal = UserError(
+        f"_target_={name}: not allowed; what is built are models, layers, optimizers, callbacks "
+        f"and metrics of {', '.join(ALLOWED_PACKAGES)}"
+    )
+    parts = name.split(".")
+    if parts[0] not in ALLOWED_PACKAGES or any(part.startswith("_") for part in parts):
+        raise refusal
+    try:
+        found = get_object(name)
+    except Exception as error:
+        raise UserError(f"_target_={name}: cannot be found ({first_line(error)})") from None
+    # `torch.os.system` starts with torch and is not torch's: ask the object where it is from.
+    home = str(getattr(found, "__module__", None) or "")
+    if home.split(".", maxsplit=1)[0] not in ALLOWED_PACKAGES or not _is_buildable(found, home):
+        raise refusal
+
+
+def _is_buildable(found: Any, home: str) -> bool:
+    if isinstance(found, type):
+        from lightning.pytorch import Callback
+        from torch import nn
+        from torch.optim import Optimizer
+        from torch.optim.lr_scheduler import LRScheduler
+
+        kinds = (nn.Module, Optimizer, LRScheduler, Callback)  # a metric is a module
+        return f"{home}.".startswith(BUILDERS) or issubclass(found, kinds)
+    functions = (*BUILDERS, "timm.models.", "torchvision.models.")
+    return callable(found) and f"{home}.".startswith(functions)

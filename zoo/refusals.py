@@ -1,0 +1,115 @@
+"""What does not go together: one rule, one function, one sentence.
+
+A rule's parameters are the sections that it compares, by their names, so that all combinations of
+just those sections show whether it holds. It returns what to say, ending in what to type instead,
+or None where the sections go together.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from zoo.errors import UserError
+
+Section = dict[str, Any]
+Rule = Callable[..., str | None]
+
+BUDGETS = ("max_epochs", "max_steps", "max_samples", "budget_s")
+
+
+def training_ends(trainer: Section) -> str | None:
+    if any(trainer[budget] is not None for budget in BUDGETS):
+        return None
+    return (
+        "trainer: no budget is set, so training would never end; type trainer.max_epochs=10, "
+        "trainer.max_steps=1000, trainer.max_samples=100000 or trainer.budget_s=60"
+    )
+
+
+def devices_share_a_batch(data: Section, trainer: Section) -> str | None:
+    if data["batch_size"] % trainer["devices"] == 0:
+        return None
+    return (
+        f"data.batch_size={data['batch_size']}: is shared among trainer.devices="
+        f"{trainer['devices']}; type a multiple of it"
+    )
+
+
+def batch_norm_has_a_batch(data: Section, model: Section, trainer: Section) -> str | None:
+    if data["batch_size"] != trainer["devices"] or model.get("norm") != "batch":
+        return None
+    return (
+        "model.norm=batch: batch norm has no variance to take at one sample a device; "
+        "type model.norm=group or a larger data.batch_size"
+    )
+
+
+def one_clock(trainer: Section) -> str | None:
+    if trainer["devices"] == 1 or trainer["budget_s"] is None:
+        return None
+    return (
+        f"trainer.budget_s={trainer['budget_s']}: the clocks of trainer.devices="
+        f"{trainer['devices']} differ; type trainer.max_steps=1000 or trainer.devices=1"
+    )
+
+
+def no_delay_has_no_keys(delay: Section) -> str | None:
+    extra = [key for key in delay if key != "name"]
+    if delay["name"] != "none" or not extra:
+        return None
+    return f"delay.{extra[0]}: delay=none has no such key; type delay=none alone"
+
+
+def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | None:
+    mixes = task.get("mixup") or task.get("cutmix")
+    if not mixes or (data["batch_size"] // trainer["devices"]) % 2 == 0:
+        return None
+    return (
+        f"data.batch_size={data['batch_size']}: mixup pairs the samples of a batch; "
+        "type an even number, or task.mixup=0 task.cutmix=0"
+    )
+
+
+def vgg_has_pixels(data: Section, model: Section) -> str | None:
+    small = data["name"] == "digits" and data["image_size"] < 32
+    if not small or not model["name"].startswith("vgg"):
+        return None
+    return (
+        f"data.image_size={data['image_size']}: {model['name']} halves the image five times; "
+        "type data.image_size=32"
+    )
+
+
+# In this order; the first that has something to say is heard.
+RULES: tuple[Rule, ...] = (
+    training_ends,
+    devices_share_a_batch,
+    batch_norm_has_a_batch,
+    one_clock,
+    no_delay_has_no_keys,
+    mixup_has_pairs,
+    vgg_has_pixels,
+)
+
+
+@functools.cache
+def compares(rule: Rule) -> tuple[str, ...]:
+    """Return the names of the sections that a rule compares.
+
+    >>> compares(vgg_has_pixels)
+    ('data', 'model')
+    """
+    return tuple(inspect.signature(rule).parameters)
+
+
+def refuse(config: dict[str, Any]) -> None:
+    """Refuse a checked configuration whose sections do not go together.
+
+    Raises:
+        UserError: what the first rule that is broken says.
+    """
+    for rule in RULES:
+        sentence = rule(*(config[section] for section in compares(rule)))
+        if sentence is not None:
+            raise UserError(sentence)

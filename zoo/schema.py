@@ -1,0 +1,189 @@
+"""What a configuration may hold: the type and the range of every key, section by section.
+
+`check` says what is wrong before anything is trained, in one sentence; which sections do not go
+together is in zoo.refusals.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from zoo.errors import UserError, first_line, suggest
+from zoo.leaderboard.boards import flatten
+from zoo.leaderboard.record import decides_result
+from zoo.refusals import refuse
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class TrainerSection(_Section):
+    """The types and ranges of `trainer.*`; conf/trainer/default.yaml says what each key means."""
+
+    max_epochs: float | None = Field(gt=0, le=1e9)
+    max_steps: int | None = Field(gt=0, le=10**12)
+    max_samples: int | None = Field(gt=0, le=10**15)
+    budget_s: float | None = Field(gt=0)
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: int = Field(ge=1)
+    strategy: Literal["auto", "ddp"]
+    accumulate: int = Field(ge=1)
+    gradient_clip: float | None = Field(gt=0)
+    compile: bool
+    channels_last: bool
+    peak_flops: float | None = Field(gt=0)
+    eval_every_epochs: float = Field(gt=0)
+    eval_every_steps: int | None = Field(gt=0)
+    log_every_steps: int = Field(ge=1)
+
+
+class _Open(BaseModel):
+    """A section whose further keys belong to its `_target_`, which checks them itself."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
+
+    name: str
+
+
+class ModelSection(_Open):
+    depth: int | None = None
+    width: int | None = None
+    group_size: int | None = None
+    pretrained: bool | None = None
+
+
+class DataSection(_Open):
+    batch_size: int = Field(ge=1)
+    eval_batch_size: int = Field(ge=1)
+    train_samples: int | None = Field(None, gt=0)
+    image_size: int = Field(32, gt=0)
+    crop_padding: int = Field(0, ge=0)
+    flip: bool = False
+    num_workers: int = Field(0, ge=0)
+
+
+class OptimizerSection(_Open):
+    lr: float = Field(ge=0)
+    momentum: float | None = Field(None, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    nesterov: bool | None = None
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
+        None, min_length=2, max_length=2
+    )
+    eps: float | None = Field(None, ge=0)
+
+
+class SchedulerSection(_Open):
+    warmup_fraction: float = Field(ge=0, lt=1)
+    floor: float = Field(0.0, ge=0, le=1)
+    factor: float = Field(0.1, gt=0, le=1)
+    fractions: list[Annotated[float, Field(gt=0, lt=1)]] | None = None
+
+
+class TaskSection(_Open):
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    mixup: float = Field(0.0, ge=0)
+    cutmix: float = Field(0.0, ge=0)
+
+
+class PathsSection(_Section):
+    output_dir: str
+    cache_dir: str
+
+
+class LoggerSection(_Section):
+    name: str
+    project: str | None = Field(None, pattern=r"^[\w.-]{1,128}$")
+    entity: str | None = None
+    group: str | None = None
+
+
+class Schema(_Section):
+    """Types and ranges of a whole configuration; no section's depend on another section."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    force: bool
+    paths: PathsSection
+    data: DataSection
+    task: TaskSection
+    model: ModelSection
+    precision: _Open
+    optimizer: OptimizerSection
+    scheduler: SchedulerSection
+    delay: _Open
+    trainer: TrainerSection
+    callbacks: dict[str, Any] = Field(default_factory=dict)
+    logger: LoggerSection
+
+
+def check(config: DictConfig) -> dict[str, Any]:
+    """Check types, ranges and combinations.
+
+    Returns:
+        The resolved configuration as plain data, numbers in the types of the schema (so that
+        `lr=1` and `lr=1.0` are one configuration).
+
+    Raises:
+        UserError: the first thing that is wrong, in one sentence.
+    """
+    try:
+        plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key or 'config'}: {first_line(error)}") from None
+    plain.pop("hydra", None)
+    return check_plain(plain)
+
+
+def check_plain(plain: dict[str, Any]) -> dict[str, Any]:
+    """Do what `check` does, for a configuration that is plain data already."""
+    checked = validate(plain)
+    refuse(checked)
+    return checked
+
+
+def validate(plain: dict[str, Any]) -> dict[str, Any]:
+    """Check every key by itself, for types and ranges; how sections go together is not asked.
+
+    Raises:
+        UserError: the first key that is wrong.
+    """
+    try:
+        checked = Schema.model_validate(plain).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = flatten({name: _keys_of(field) for name, field in Schema.model_fields.items()})
+            raise UserError(f"{key}: no such key{suggest(key, known)}") from None
+        if first["type"] == "missing":
+            raise UserError(f"{key}: is missing; leave it as the group has it") from None
+        value = "null" if first["input"] is None else first["input"]
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise UserError(f"{key}={value}: {message}") from None
+    for key, value in flatten(checked).items():
+        _check_leaf(key, value)
+    return checked
+
+
+def _keys_of(field: FieldInfo) -> Any:
+    section = field.annotation
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return dict.fromkeys(section.model_fields)
+    return None
+
+
+def _check_leaf(key: str, value: Any) -> None:
+    for item in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(item, float) and not math.isfinite(item):
+            raise UserError(f"{key}={value}: must be a finite number")
+        is_path = isinstance(item, str) and item.startswith(("/", "~", "file:"))
+        if is_path and decides_result(key):
+            raise UserError(
+                f"{key}={item}: a path would enter the record, and decides nothing elsewhere; "
+                "type one that is relative to this folder"
+            )
