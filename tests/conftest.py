@@ -1,6 +1,5 @@
 """Shared by all tests: composing fast, training small, and real data where it is at hand."""
 
-import copy
 import os
 import subprocess
 import sys
@@ -12,8 +11,9 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hypothesis import settings
+
+from tests.warm import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -31,20 +31,10 @@ TINY = [
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _parse_each_yaml_file_once() -> Iterator[None]:
-    """Composing reads the same files hundreds of times; the pure-Python parser is what it costs."""
-    original = FileConfigSource.load_config
-    parsed: dict[str, Any] = {}
-
-    def load(self: FileConfigSource, config_path: str) -> Any:
-        key = f"{self.path}|{config_path}"
-        if key not in parsed:
-            parsed[key] = original(self, config_path)
-        return copy.deepcopy(parsed[key])
-
-    FileConfigSource.load_config = load  # type: ignore[method-assign]
-    yield
-    FileConfigSource.load_config = original  # type: ignore[method-assign]
+def _hydra_remembers() -> Iterator[None]:
+    """Tests compose thousands of configurations; see tests/warm.py."""
+    with warm():
+        yield
 
 
 @pytest.fixture(autouse=True)
