@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint types check bench page clean
+.PHONY: help setup demo test exhaustive lint types check bench page clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 $(READY): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ demo: $(READY) ## train four sizes on real images with no network, print the boa
 
 test: $(READY) ## run the tests (two workers, one thread each)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+exhaustive: $(READY) ## have Hydra compose every combination of all groups (hours; goes on after Ctrl-C)
+	@$(BIN)/python -m pytest -m exhaustive -n 2 tests/test_conf.py
 
 lint: $(READY) ## check style
 	@$(BIN)/ruff check .

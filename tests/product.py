@@ -1,0 +1,198 @@
+"""The product of all groups, known without composing each of its members.
+
+Hydra turns the options that are chosen into a list of files, group by group in the order of
+conf/train.yaml, and merges the files in the order of the list. Where every group is chosen, a
+group's share of the list is the same whatever the others' options are (`lists`), and a file writes
+into the sections that it names and into no other (`writers`). So a section of a configuration is
+decided by the options of the groups that write into it, `trainer` for example by `trainer`,
+`experiment` and `sweeps`. `Product` has Hydra compose each section for all options of its writers,
+some hundred configurations, and puts any other together from these sections.
+"""
+
+import itertools
+import json
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import OmegaConf
+
+from zoo.config import compose, session
+from zoo.overrides import CONF, groups
+
+Choice = dict[str, str]
+Plain = dict[str, Any]
+File = tuple[str, str]  # a configuration file and where it is put: ("model/resnet", "model")
+
+ORDER = [
+    name
+    for entry in yaml.safe_load((CONF / "train.yaml").read_text())["defaults"]
+    if isinstance(entry, dict)
+    for name in entry
+]
+# Every group that a user chooses from, in the order in which Hydra merges them.
+AXES = {name: groups()[name] for name in ORDER if name in groups() and name != "hydra"}
+
+
+def words(choice: Choice) -> list[str]:
+    """Return a choice as it is typed."""
+    return [f"{group}={option}" for group, option in choice.items()]
+
+
+def unresolved(choice: Choice) -> Plain:
+    """Return what Hydra composes, with its interpolations as they are written."""
+    return OmegaConf.to_container(compose(words(choice)), resolve=False)  # type: ignore[return-value]
+
+
+def by_hydra(overrides: list[str]) -> tuple[list[File], Plain]:
+    """Return the files that Hydra lists, and what it merges them into.
+
+    Inside of `session`. Hydra's own files and its notes on them are left out, which `compose`
+    drops in the end: they take it more than half of its time.
+    """
+    loader: Any = GlobalHydra.instance().config_loader()
+    parsed, repo = loader._parse_overrides_and_create_caching_repo("train", overrides)
+    found = create_defaults_list(repo, "train", parsed, prepend_hydra=True, skip_missing=False)
+    ours = [d for d in found.defaults if str(d.package).split(".")[0] != "hydra"]
+    merged: Any = OmegaConf.to_container(loader._compose_config_from_defaults_list(ours, repo))
+    merged.pop("hydra", None)
+    return [(str(d.config_path), str(d.package)) for d in ours if not d.primary], merged
+
+
+def sections_of(file: File) -> set[str]:
+    """Return the sections that a file writes into; inside of `session`."""
+    path, package = file
+    if package:
+        return {package.split(".")[0]}
+    loader: Any = GlobalHydra.instance().config_loader()
+    return {str(key) for key in loader.repository.load_config(path).config}
+
+
+def covering(axes: dict[str, list[str]], strength: int) -> list[Choice]:
+    """Return rows in which every combination of `strength` options of different axes occurs."""
+    rng = random.Random(0)
+    names = list(axes)
+    open_sets = {
+        (chosen, options)
+        for chosen in itertools.combinations(names, strength)
+        for options in itertools.product(*(axes[n] for n in chosen))
+    }
+    rows = []
+    while open_sets:
+        best: tuple[int, Choice] = (-1, {})
+        seeds = sorted(open_sets)
+        for _ in range(6):
+            chosen, options = rng.choice(seeds)
+            row = dict(zip(chosen, options, strict=True))
+            for name in names:
+                row.setdefault(name, rng.choice(axes[name]))
+            row = {name: row[name] for name in names}
+            gain = sum(
+                (c, tuple(row[n] for n in c)) in open_sets
+                for c in itertools.combinations(names, strength)
+            )
+            best = max(best, (gain, row), key=lambda pair: pair[0])
+        rows.append(best[1])
+        for c in itertools.combinations(names, strength):
+            open_sets.discard((c, tuple(best[1][n] for n in c)))
+    return rows
+
+
+def combinations(axes: dict[str, list[str]]) -> Iterator[Choice]:
+    """Yield every choice of one option of each axis, the last axis fastest."""
+    for options in itertools.product(*axes.values()):
+        yield dict(zip(axes, options, strict=True))
+
+
+class Product:
+    """All combinations of the options of all groups."""
+
+    def __init__(self, axes: dict[str, list[str]] = AXES) -> None:
+        self.axes = axes
+        hydra = compose(with_hydra=True).hydra
+        self.base: Choice = {group: hydra.runtime.choices[group] for group in axes}
+        with session():
+            self.files = {
+                (group, option): files
+                for group in axes
+                for option, files in self._shares(group).items()
+            }
+            self.writers = {section: self._writers(section) for section in self._names()}
+            composed: dict[str, tuple[Plain, Plain]] = {}
+            self.sections: dict[str, dict[tuple[str, ...], Any]] = {}
+            self.resolved: dict[str, dict[tuple[str, ...], Any]] = {}
+            for section, writers in self.writers.items():
+                self.sections[section], self.resolved[section] = {}, {}
+                for chosen in combinations(
+                    {g: sorted(set(w.values())) for g, w in writers.items()}
+                ):
+                    typed = words({**self.base, **chosen})
+                    if (key := " ".join(typed)) not in composed:
+                        composed[key] = self._composed(typed)
+                    for kept, config in zip(
+                        (self.sections, self.resolved), composed[key], strict=True
+                    ):
+                        if section in config:
+                            kept[section][tuple(chosen.values())] = config[section]
+
+    def _shares(self, group: str) -> dict[str, list[File]]:
+        """Return each option's share of the list: what the list has not without the group."""
+        others = words({g: option for g, option in self.base.items() if g != group})
+        without, _ = by_hydra([*others, f"~{group}"])
+        shares = {}
+        for option in self.axes[group]:
+            files, _ = by_hydra([*others, f"{group}={option}"])
+            first = next(
+                i for i, (a, b) in enumerate(zip(files, [*without, None], strict=False)) if a != b
+            )
+            shares[option] = files[first : len(files) - len(without) + first]
+            assert files[:first] + files[first + len(shares[option]) :] == without
+        return shares
+
+    def _names(self) -> list[str]:
+        of_options = {s for files in self.files.values() for f in files for s in sections_of(f)}
+        return sorted(of_options.union(by_hydra(words(self.base))[1]) - {"hydra"})
+
+    def _writers(self, section: str) -> dict[str, dict[str, str]]:
+        """Return the groups that write into a section, with their options.
+
+        Each option is mapped to itself where it writes, and else to one that stands for all that
+        do not.
+        """
+        writers = {}
+        for group, options in self.axes.items():
+            writes = {
+                o: any(section in sections_of(f) for f in self.files[group, o]) for o in options
+            }
+            if any(writes.values()):
+                other = next((o for o in options if not writes[o]), "")
+                writers[group] = {o: o if writes[o] else other for o in options}
+        return writers
+
+    @staticmethod
+    def _composed(typed: list[str]) -> tuple[Plain, Plain]:
+        _, config = by_hydra(typed)
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
+        return config, resolved
+
+    def lists(self, choice: Choice) -> list[File]:
+        """Return the files of a choice: those of its options, group by group."""
+        return [file for group in self.axes for file in self.files[group, choice[group]]]
+
+    def compose(self, choice: Choice, *, resolve: bool = False) -> Plain:
+        """Put a configuration together from the sections that its options decide."""
+        sections = self.resolved if resolve else self.sections
+        config = {}
+        for section, writers in self.writers.items():
+            decided = tuple(alike[choice[group]] for group, alike in writers.items())
+            if decided in sections[section]:
+                config[section] = sections[section][decided]
+        return config
+
+    def variants(self, section: str) -> list[Any]:
+        """Return the different contents that a section has in the product, resolved."""
+        by_content = {json.dumps(v, sort_keys=True): v for v in self.resolved[section].values()}
+        return list(by_content.values())

@@ -1,0 +1,276 @@
+"""conf/ and sweeps/: every combination of all groups composes, or is refused in one sentence.
+
+`make test` shows it in parts (tests/product.py): every section of the product, composed by Hydra,
+goes through the schema; all combinations of the sections that a rule compares go through the rule;
+and what is put together from sections is what Hydra composes, for every pair of options and for
+random choices. `make exhaustive` has Hydra compose every single combination.
+"""
+
+import hashlib
+import itertools
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import hydra
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from tests.product import (
+    AXES,
+    Choice,
+    Product,
+    by_hydra,
+    combinations,
+    covering,
+    unresolved,
+    words,
+)
+from tests.sweeps import job_overrides
+from zoo.config import check, check_plain, compose, session
+from zoo.errors import UserError
+from zoo.overrides import groups
+from zoo.refusals import RULES, Rule, compares
+from zoo.schema import Schema, validate
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def product() -> Product:
+    return Product()
+
+
+def assert_says_what_to_type(refusal: str) -> None:
+    assert "type " in refusal, refusal
+    assert "\n" not in refusal
+
+
+def check_or_refuse(plain: dict[str, Any]) -> bool:
+    try:
+        check_plain(plain)
+    except UserError as refusal:
+        assert_says_what_to_type(str(refusal))
+        return False
+    return True
+
+
+def compose_and_check(row: Choice) -> None:
+    config = compose(words(row))
+    try:
+        check(config)
+    except UserError as refusal:
+        assert_says_what_to_type(str(refusal))
+
+
+def test_all_groups_are_in_the_product() -> None:
+    known = {name for name, options in groups().items() if options and "/" not in name}
+    assert set(AXES) == known - {"hydra"}
+    assert groups()["hydra"] == ["default"]
+
+
+def test_an_option_brings_files_of_its_own_and_overrides_only() -> None:
+    """So that, where every group is chosen, a group's files are the same beside any others."""
+    for path in [*(ROOT / "conf").rglob("*/*.yaml"), *(ROOT / "sweeps").glob("*.yaml")]:
+        for entry in (yaml.safe_load(path.read_text()) or {}).get("defaults", []):
+            for name in entry if isinstance(entry, dict) else []:
+                keyword, _, group = name.partition(" ")
+                ours = group.removeprefix("/") in AXES or path.parent.name == "hydra"
+                assert (keyword, ours) == ("override", True), f"{path.name}: {name}"
+            assert "$" not in str(entry), f"{path.name}: {entry}"
+
+
+def test_every_pair_of_options_and_random_choices_are_put_together_as_by_hydra(
+    product: Product,
+) -> None:
+    """Three and more groups at a time are what the random choices are for."""
+    rng = random.Random(0)
+    rows = covering(AXES, 2)
+    pairs = {frozenset(p) for row in rows for p in itertools.combinations(row.items(), 2)}
+    for (one, options), (other, others) in itertools.combinations(AXES.items(), 2):
+        for o, p in itertools.product(options, others):
+            assert frozenset({(one, o), (other, p)}) in pairs
+    rows += [{g: rng.choice(options) for g, options in AXES.items()} for _ in range(100)]
+    with session():
+        found = [by_hydra(words(row)) for row in rows]
+    for row, (files, merged) in zip(rows, found, strict=True):
+        assert files == product.lists(row), row
+        config = compose(words(row))
+        assert merged == OmegaConf.to_container(config, resolve=False), row
+        assert merged == product.compose(row), row
+        check_or_refuse(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+
+
+def test_sections_refer_to_themselves_and_to_paths(product: Product) -> None:
+    """So that what a section is resolved to is decided by its writers, too."""
+    assert AXES["paths"] == ["default"]
+    for section, contents in product.sections.items():
+        referred = set(re.findall(r"\$\{(oc\.\w+|\w+)", repr(contents)))
+        assert referred <= {"oc.env", "paths", section}, section
+
+
+def test_every_section_has_valid_keys_and_values(product: Product) -> None:
+    """One section at a time is enough: the schema has nothing that looks at two of them."""
+    assert not Schema.__pydantic_decorators__.model_validators
+    assert not Schema.__pydantic_decorators__.root_validators
+    base = product.compose(product.base, resolve=True)
+    for section in product.sections:
+        for variant in product.variants(section):
+            validate({**base, section: variant})
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_every_rule_on_all_sections_that_it_compares(product: Product, rule: Rule) -> None:
+    base = product.compose(product.base, resolve=True)
+    kinds = [
+        [validate({**base, section: v})[section] for v in product.variants(section)]
+        for section in compares(rule)
+    ]
+    for compared in itertools.product(*kinds):
+        refusal = rule(*compared)
+        if refusal is not None:
+            assert_says_what_to_type(refusal)
+
+
+def chosen(typed: Choice) -> Choice:
+    choices = compose(words(typed), with_hydra=True).hydra.runtime.choices
+    return {group: choices[group] for group in AXES}
+
+
+def test_a_group_that_is_left_out_is_the_experiments_or_the_default(product: Product) -> None:
+    for experiment, sweep in itertools.product(AXES["experiment"], AXES["sweeps"]):
+        typed = {"experiment": experiment, "sweeps": sweep}
+        choice = chosen(typed)
+        assert choice == {**choice, **typed}
+        assert unresolved(typed) == product.compose(choice)
+
+
+def test_an_explicit_choice_wins_over_the_experiments(product: Product) -> None:
+    overridden = 0
+    for experiment in AXES["experiment"]:
+        theirs = chosen({"experiment": experiment})
+        for group in set(AXES) - {"experiment"}:
+            if theirs[group] != product.base[group]:
+                typed = {"experiment": experiment, group: product.base[group]}
+                assert chosen(typed) == {**theirs, **typed}
+                assert unresolved(typed) == product.compose({**theirs, **typed})
+                overridden += 1
+    assert overridden > 3
+
+
+def sections() -> dict[str, list[dict[str, Any]]]:
+    """Return, for each group that decides a result, its sections as Hydra composes them alone."""
+    deciding = ("model", "data", "task", "precision", "optimizer", "scheduler", "delay", "trainer")
+    return {
+        group: [
+            OmegaConf.to_container(compose([f"{group}={o}"]), resolve=True)[group]
+            for o in AXES[group]
+        ]  # type: ignore[call-overload, index]
+        for group in deciding
+    }
+
+
+def test_every_combination_of_the_groups_that_decide_a_result() -> None:
+    """Literally all of them go through the whole check."""
+    parts = sections()
+    base = OmegaConf.to_container(compose(), resolve=True)
+    assert isinstance(base, dict)
+    count = refused = 0
+    for chosen in itertools.product(*parts.values()):
+        plain = {**base, **dict(zip(parts, chosen, strict=True))}
+        count += 1
+        refused += not check_or_refuse(plain)
+    expected = 1
+    for part in parts.values():
+        expected *= len(part)
+    assert count == expected > 10_000
+    assert 0 < refused < count / 4
+
+
+@pytest.mark.parametrize("model", AXES["model"])
+def test_hydra_composes_every_model_with_every_data_precision_optimizer_and_delay(
+    model: str,
+) -> None:
+    others = ("data", "precision", "optimizer", "delay")
+    for options in itertools.product(*(AXES[name] for name in others)):
+        compose_and_check({"model": model, **dict(zip(others, options, strict=True))})
+
+
+SWEEPS = [name for name in groups()["sweeps"] if name != "none"]
+
+
+@pytest.mark.parametrize("sweep", SWEEPS)
+def test_every_job_of_every_sweep(sweep: str) -> None:
+    jobs = job_overrides(sweep)
+    assert len(jobs) > 1
+    for job in jobs:
+        check(compose([f"sweeps={sweep}", *job]))
+
+
+@pytest.mark.parametrize("experiment", groups()["experiment"])
+def test_every_experiment(experiment: str) -> None:
+    check(compose([f"experiment={experiment}"]))
+
+
+@pytest.mark.parametrize("folder", ["conf", "sweeps"])
+def test_every_key_has_a_comment_and_every_preset_its_command(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.yaml"):
+        lines = path.read_text().splitlines()
+        if path.name != "train.yaml" and path.parent.name not in ("hydra", "paths", "callbacks"):
+            assert any(line.startswith("# python train.py") for line in lines[:3]), path
+        in_defaults = False
+        for number, line in enumerate(lines):
+            if not line.strip() or line.lstrip().startswith(("#", "- ")):
+                continue
+            key = re.match(r"^(\s*)([\w.]+):(.*)$", line)
+            in_defaults = line.startswith("defaults:") or (in_defaults and line.startswith(" "))
+            if key is None or in_defaults or key[2] in ("_target_", "name"):
+                continue
+            holds_more = not key[3].strip() or key[3].strip() == "|"
+            commented = "#" in key[3] or lines[number - 1].lstrip().startswith("#")
+            assert holds_more or commented or path.parent.name == "hydra", f"{path.name}: {line}"
+
+
+def digest() -> str:
+    """Return what changes when a combination may compose to something else."""
+    files = [p for folder in ("conf", "sweeps") for p in (ROOT / folder).rglob("*.yaml")]
+    code = ("config", "schema", "refusals", "overrides", "plugins")
+    files += [ROOT / "zoo" / f"{name}.py" for name in code] + [ROOT / "tests" / "product.py"]
+    hashed = hashlib.sha256(hydra.__version__.encode())
+    for path in sorted(files):
+        hashed.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+    return hashed.hexdigest()[:16]
+
+
+# The last groups are merged last: with them innermost, most of the merging is remembered.
+OUTER = {group: AXES[group] for group in ("data", "model", "precision")}
+INNER = {group: options for group, options in AXES.items() if group not in {*OUTER, "sweeps"}}
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(
+    "outer", list(combinations(OUTER)), ids=lambda outer: "-".join(outer.values())
+)
+def test_hydra_composes_every_single_combination(
+    product: Product, outer: Choice, request: pytest.FixtureRequest
+) -> None:
+    """All groups but sweeps, whose jobs are composed above: `make exhaustive`.
+
+    What has passed is skipped when the command is typed again after being cut off, as long as
+    neither conf/ nor the code that composes has changed; `pytest --cache-clear` forgets it.
+    """
+    done = f"exhaustive/{digest()}/{'-'.join(outer.values())}"
+    assert request.config.cache is not None
+    if request.config.cache.get(done, False):
+        pytest.skip("was composed before")
+    with session():
+        for inner in combinations(INNER):
+            choice = {**outer, **inner}
+            files, merged = by_hydra(words(choice))
+            choice["sweeps"] = "none"
+            assert files == product.lists(choice), choice
+            assert merged == product.compose(choice), choice
+            check_or_refuse(product.compose(choice, resolve=True))
+    request.config.cache.set(done, True)

@@ -1,0 +1,35 @@
+"""What does not go together ends in one sentence; that every combination does: test_conf.py."""
+
+import pytest
+
+from zoo.config import check, compose
+from zoo.errors import UserError
+from zoo.refusals import RULES, compares
+from zoo.schema import Schema
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["trainer.max_epochs=null"], "no budget is set"),
+        (["data.batch_size=1"], "model.norm=batch: batch norm"),
+        (["model=vgg11"], "type data.image_size=32"),
+        (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
+        (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
+        (["+delay.steps=3"], "delay.steps: delay=none has no such key"),
+        (["trainer.devices=2", "trainer.budget_s=9"], "trainer.budget_s=9.0: the clocks"),
+    ],
+)
+def test_what_does_not_go_together_ends_in_one_sentence(
+    overrides: list[str], sentence: str
+) -> None:
+    config = compose(overrides)
+    with pytest.raises(UserError) as caught:
+        check(config)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_rules_compare_sections() -> None:
+    for rule in RULES:
+        assert set(compares(rule)) <= set(Schema.model_fields), rule.__name__
