@@ -137,25 +137,62 @@ def page(
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help="a board")],
     out: Annotated[Path, typer.Option(help="the SVG file")],
+    name: Annotated[str | None, typer.Argument(help="a board")] = None,
     cost: Annotated[
         str | None, typer.Option(help="rank against this cost, e.g. flops/total")
     ] = None,
+    ranges: Annotated[
+        str | None, typer.Option(help="draw the number ranges of this run (an id or a file)")
+    ] = None,
+    by_layer: Annotated[bool, typer.Option(help="with --ranges: layers, not steps")] = False,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a board's frontier as an SVG picture."""
-    from zoo.leaderboard.page.figure import frontier_svg
+    """Draw a board's frontier, or a run's number ranges, as an SVG picture."""
     from zoo.leaderboard.store import write_atomically
+
+    if (name is None) == (ranges is None):
+        raise UserError("zoo figure: type a board, or --ranges and a run's id")
+    if ranges is not None:
+        drawn, said = _drawn_ranges(ranges, by_layer, output_dir, leaderboards / "records")
+    else:
+        drawn, said = _drawn_frontier(str(name), cost, output_dir, leaderboards)
+    write_atomically(out, drawn.encode())
+    print(json.dumps({"written": str(out)}) if as_json else f"{said} in {out}")
+
+
+def _drawn_frontier(
+    name: str, cost: str | None, output_dir: Path, leaderboards: Path
+) -> tuple[str, str]:
+    from zoo.leaderboard.page.figure import frontier_svg
 
     stored, _ = scan(output_dir, leaderboards / "records")
     filled = view(choose(load_boards(leaderboards), name), (s.record for s in stored), cost)
     if not filled.groups:
         raise UserError(f"board {name}: no records to draw; make one with: python train.py")
-    write_atomically(out, frontier_svg(filled).encode())
-    print(json.dumps({"written": str(out)}) if as_json else f"{len(filled.groups)} groups in {out}")
+    return frontier_svg(filled), f"{len(filled.groups)} groups"
+
+
+def _drawn_ranges(run: str, by_layer: bool, output_dir: Path, curated: Path) -> tuple[str, str]:
+    from zoo.leaderboard.page.range_figure import ranges_svg
+    from zoo.leaderboard.store import read_record
+
+    if Path(run).is_file():
+        try:
+            found = [read_record(Path(run))]
+        except ValueError as error:
+            raise UserError(f"{run}: {error}") from None
+    else:
+        stored, _ = scan(output_dir, curated)
+        found = [s.record for s in stored if s.record.id == run]
+    if not found:
+        raise UserError(f"run {run}: no record of it; zoo records lists them")
+    drawn = ranges_svg(found[0], "by_layer" if by_layer else "over_training")
+    if drawn is None:
+        raise UserError(f"run {found[0].id}: its record has no such ranges; it was not monitored")
+    return drawn, f"the ranges of {found[0].id}"
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tests.factories import DATA, make_config, make_record
+from tests.factories import DATA, make_config, make_ranges, make_record
 from zoo.cli import app
 from zoo.errors import UserError
 from zoo.leaderboard.boards import (
@@ -207,6 +207,39 @@ def test_zoo_page_writes_a_page_and_figures(place: list[str], tmp_path: Path) ->
         json.loads(zoo("page", "--json", "--out", str(tmp_path / "s2"), *place).output)["records"]
         == 8
     )
+
+
+def test_zoo_figure_draws_a_frontier_or_the_ranges_of_a_run(
+    place: list[str], tmp_path: Path
+) -> None:
+    monitored = make_record(7, ranges=make_ranges(steps=3, layers=2))
+    file = tmp_path / "out" / monitored.id / "record.json"
+    write_record(monitored, file)
+    out = tmp_path / "x.svg"
+    drawn = []
+    for arguments in (
+        ("digits",),
+        ("--ranges", monitored.id),
+        ("--ranges", str(file)),
+        ("--ranges", monitored.id, "--by-layer"),
+    ):
+        assert zoo("figure", *arguments, "--out", str(out), *place).exit_code == 0
+        drawn.append(out.read_text())
+        assert drawn[-1].startswith("<svg")
+    assert drawn[1] == drawn[2]
+    assert len(set(drawn)) == 3
+    plain = some_records()[0].id
+    broken = tmp_path / "broken.json"
+    broken.write_text("{}")
+    for arguments, said in (
+        ((), "type a board, or --ranges"),
+        (("digits", "--ranges", monitored.id), "type a board, or --ranges"),
+        (("--ranges", plain), "was not monitored"),
+        (("--ranges", "0123"), "run 0123: no record of it"),
+        (("--ranges", str(broken)), "Field required"),
+    ):
+        with pytest.raises(UserError, match=said):
+            zoo("figure", *arguments, "--out", str(out), *place)
 
 
 def test_an_unknown_board_is_one_sentence_and_exit_code_2() -> None:

@@ -3,13 +3,12 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser import CHROMEDRIVER, ENTER, ESCAPE, TAB, Browser, started
+from tests.browser import ENTER, ESCAPE, TAB, Browser
 from tests.factories import DATA, HARDWARE, make_config, make_record
 from zoo.leaderboard.boards import Axis, Board, view
 from zoo.leaderboard.page import write_page
@@ -17,24 +16,6 @@ from zoo.leaderboard.page.html import embed, render
 from zoo.leaderboard.page.payload import payload
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import Problem, Stored
-
-
-@pytest.fixture(scope="module")
-def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMEDRIVER is None:
-        pytest.skip("chromedriver is not installed (Debian: apt install chromium-driver)")
-    with started(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-@pytest.fixture
-def browser(shared_browser: Browser) -> Iterator[Browser]:
-    """The browser; a test also fails when the page logged an error."""
-    shared_browser.log()
-    yield shared_browser
-    severe = [entry for entry in shared_browser.log() if entry["level"] == "SEVERE"]
-    assert severe == []
-
 
 TIME = Axis(key="time/train_s", label="training time (s)", direction="min", log=True)
 FLOPS = Axis(key="flops/total", label="training FLOPs", direction="min", log=True)

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from zoo.leaderboard.ranges import Ranges
+
 SCHEMA_VERSION = 1
 
 # What never decides a result, and so is neither in a record's configuration nor in its id.
@@ -100,6 +102,7 @@ class Record(_Part):
     hardware: Hardware
     libraries: dict[str, str]
     emulated: bool
+    ranges: Ranges | None = None  # of a monitored run
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -114,6 +117,8 @@ class Record(_Part):
     def to_json(self) -> str:
         """Return the document as it is stored: compact, one line a top-level field."""
         fields = self.model_dump(mode="json")
+        if self.ranges is None:
+            del fields["ranges"]
         lines = [f"{json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in fields.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 

@@ -67,7 +67,8 @@ def read_record(path: Path, *, curves: bool = True) -> Record:
 
     Args:
         path: of the file.
-        curves: False leaves the curves out, most of a record's bytes, without parsing them.
+        curves: False leaves the curves and the ranges out, most of a record's bytes, without
+            parsing them.
 
     Raises:
         ValueError: what is wrong with the file, in one sentence.
@@ -92,10 +93,13 @@ def read_record(path: Path, *, curves: bool = True) -> Record:
 
 
 def _without_curves(content: bytes) -> bytes:
-    """Empty the line of the curves in a record that `Record.to_json` has written."""
-    start = content.find(b'\n"curve": ')
-    end = content.find(b"\n", start + 1)
-    return content[:start] + b'\n"curve": {},' + content[end:] if 0 <= start < end else content
+    """Empty the lines of curves and ranges in a record that `Record.to_json` has written."""
+    for field, empty in ((b'\n"curve": ', b"{},"), (b'\n"ranges": ', b"null")):
+        start = content.find(field)
+        end = content.find(b"\n", start + 1)
+        if 0 <= start < end:
+            content = content[:start] + field + empty + content[end:]
+    return content
 
 
 def _record_files(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """The boards as one HTML file that needs no server and no network.
 
 `payload` turns records into data, `html` puts the data, the style and the program into one page,
-`figure` draws the same frontier as a picture for the README.
+`figure` draws the same frontier as a picture for the README, `range_figure` a run's number ranges.
 """
 
 from collections.abc import Sequence

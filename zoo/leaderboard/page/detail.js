@@ -35,7 +35,7 @@ function metricsTable(run) {
   return el("table", { class: "metrics" }, body);
 }
 
-function runArticle(run, link, target) {
+function runArticle(run, link, target, ranges) {
   const facts = el("dl", {}, el("dt", {}, "id"), el("dd", {}, el("a", { href: link }, run.id)),
     el("dt", {}, "seed"), el("dd", {}, String(run.seed)),
     el("dt", {}, "status"), el("dd", {}, run.status),
@@ -50,6 +50,7 @@ function runArticle(run, link, target) {
     el("h3", {}, `seed ${run.seed}`, ...badges(run)),
     commandRow(run.command),
     facts,
+    ranges,
     el("details", { open: target }, el("summary", {}, `Metrics (${run.metrics[1].length})`), metricsTable(run)),
     el("details", {}, el("summary", {}, "Configuration"), el("pre", { class: "config" }, config)),
   );
@@ -73,19 +74,23 @@ function showDetail(dialog, board, group, targetId, linkOf) {
     el("p", { class: "quiet" }, board ? `${count}, on the board ${board.name}` : `${count}, on no board`));
   const curves = curvesBlock(runs, board ? board.quality.key : "");
   const body = el("div", { class: "body" }, curves.node);
+  const draws = [curves.draw];
   let target = null;
   for (const run of runs) {
-    const article = runArticle(run, linkOf(run), run.id === targetId);
+    const ranges = run.ranges ? rangesBlock(run.ranges, run.id === targetId) : null;
+    if (ranges) draws.push(ranges.draw);
+    const article = runArticle(run, linkOf(run), run.id === targetId, ranges?.node);
     if (run.id === targetId) target = article;
     body.append(article);
   }
   emptyDialog(dialog);
   dialog.append(el("div", { class: "top" }, heading, close), body);
   if (!dialog.open) dialog.showModal();
-  curves.draw();
+  const draw = () => draws.forEach((one) => one());
+  draw();
   heading.firstChild.focus({ preventScroll: true });
   // The first run is in view as it is, beneath the curves; another one must be gone to.
   if (target && runs[0].id !== targetId) target.scrollIntoView({ block: "start" });
   else dialog.scrollTop = 0;
-  return curves.draw;
+  return draw;
 }

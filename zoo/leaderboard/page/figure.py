@@ -5,26 +5,19 @@ picture on which page it stands. The same view gives the same bytes.
 """
 
 import itertools
-import re
 from dataclasses import dataclass
-from html import escape
 
 from zoo.leaderboard.boards import View
 from zoo.leaderboard.frontier import Cell, Group, depends_on_hardware
 from zoo.leaderboard.page.labels import Box, place, shorten, text_width
+from zoo.leaderboard.page.svg import clean, picture, text_at
 from zoo.leaderboard.page.ticks import Scale
 
 WIDTH, HEIGHT = 800, 500
 AREA = Box(72, 80, WIDTH - 28, HEIGHT - 84)
 
 _STYLE = """\
-text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-serif; fill: #1f2328; }
-.paper { fill: #ffffff; stroke: #d1d9e0; }
-.title { font-size: 17px; font-weight: 600; }
-.quiet { font-size: 12px; fill: #59636e; }
 .label { font-size: 12.5px; }
-.grid { stroke: #e4e8ec; }
-.axis { stroke: #8b949e; }
 .leader { stroke: #8b949e; }
 .stair { fill: none; stroke: #0b5cad; stroke-width: 2; stroke-linejoin: round; }
 .on { fill: #0b5cad; stroke: #0b5cad; }
@@ -33,11 +26,7 @@ text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, Arial, sans-seri
 .single { fill: #ffffff; stroke-width: 2; }
 .bar { fill: none; stroke-width: 1.3; }
 @media (prefers-color-scheme: dark) {
-  text { fill: #e6edf3; }
-  .paper { fill: #0d1117; stroke: #30363d; }
-  .quiet { fill: #9aa4af; }
-  .grid { stroke: #21262d; }
-  .axis, .leader { stroke: #6e7681; }
+  .leader { stroke: #6e7681; }
   .stair { stroke: #79b8ff; }
   .on { fill: #79b8ff; stroke: #79b8ff; }
   .off { fill: #8b949e; stroke: #8b949e; }
@@ -72,23 +61,12 @@ def frontier_svg(view: View) -> str:
     left out, and a line beneath the plot says how many they are.
     """
     points = _points(view)
-    title = escape(_clean(shorten(view.board.title, 80)))
     about = "cost against quality, the mean over seeds of each group of runs"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" role="img" aria-labelledby="t d">',
-        f'<title id="t">{title}</title>',
-        f'<desc id="d">{about}; {len(points)} groups.</desc>',
-        f"<style>\n{_STYLE}</style>",
-        f'<rect class="paper" x="0.5" y="0.5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="8"/>',
-        _text(24, 33, view.board.title, "title", limit=80),
-    ]
-    if points:
-        parts += _plot(view, points)
-    else:
-        said = "No run is on this board yet; python train.py makes one."
-        parts.append(_text(WIDTH / 2, HEIGHT / 2, said, "quiet", "middle"))
-    return "\n".join([*parts, "</svg>", ""])
+    about = f"{about}; {len(points)} groups."
+    none = "No run is on this board yet; python train.py makes one."
+    empty = [text_at(WIDTH / 2, HEIGHT / 2, none, "quiet", "middle")]
+    parts = _plot(view, points) if points else empty
+    return picture(WIDTH, HEIGHT, view.board.title, about, _STYLE, parts)
 
 
 def _points(view: View) -> list[_Point]:
@@ -99,7 +77,7 @@ def _points(view: View) -> list[_Point]:
             continue
         x, x_std = _scaled(cost, view.cost.percent)
         y, y_std = _scaled(quality, view.board.quality.percent)
-        label = shorten(_clean(view.label(group)), 40)
+        label = shorten(clean(view.label(group)), 40)
         points.append(_Point(group, label, x, x_std, y, y_std, quality.n < 2))
     return points
 
@@ -142,7 +120,7 @@ def _plot(view: View, points: list[_Point]) -> list[str]:
             x1, y1, x2, y2 = label.leader
             parts.append(f'<path class="leader" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>')
         parts.append(
-            _text(
+            text_at(
                 (label.box.left + label.box.right) / 2,
                 label.box.bottom - 4,
                 label.text,
@@ -210,16 +188,16 @@ def _axes(view: View, across: Scale, up: Scale) -> list[str]:
     for value, text in up.ticks():
         y = up(value)
         parts.append(f'<path class="grid" d="M{AREA.left} {y:.1f}H{AREA.right}"/>')
-        parts.append(_text(AREA.left - 8, y + 4, text, "quiet ytick", "end"))
+        parts.append(text_at(AREA.left - 8, y + 4, text, "quiet ytick", "end"))
     for value, text in across.ticks():
         x = across(value)
         parts.append(f'<path class="axis" d="M{x:.1f} {AREA.bottom}v5"/>')
-        parts.append(_text(x, AREA.bottom + 19, text, "quiet xtick", "middle"))
+        parts.append(text_at(x, AREA.bottom + 19, text, "quiet xtick", "middle"))
     parts.append(f'<path class="axis" d="M{AREA.left} {AREA.bottom}H{AREA.right}"/>')
     middle = (AREA.left + AREA.right) / 2
-    parts.append(_text(middle, AREA.bottom + 40, view.cost.label, "", "middle", limit=80))
+    parts.append(text_at(middle, AREA.bottom + 40, view.cost.label, "", "middle", limit=80))
     middle = (AREA.top + AREA.bottom) / 2
-    turned = _text(0, 0, view.board.quality.label, "", "middle", limit=44)
+    turned = text_at(0, 0, view.board.quality.label, "", "middle", limit=44)
     parts.append(f'<g transform="translate(24 {middle:.1f}) rotate(-90)">{turned}</g>')
     return parts
 
@@ -233,11 +211,11 @@ def _legend(points: list[_Point]) -> list[str]:
     parts, x = [], 31.0
     for kind, single, text in entries:
         parts.append(_marker(kind, single, x, 58))
-        parts.append(_text(x + 13, 62, text, "quiet"))
+        parts.append(text_at(x + 13, 62, text, "quiet"))
         x += 13 + text_width(text, 12) + 24
     if any(p.x_std or p.y_std for p in points):
         parts.append(f'<path class="bar off" d="M{x:.1f} 51v14m-3.5 0h7m-7 -14h7"/>')
-        parts.append(_text(x + 11, 62, "standard deviation over seeds", "quiet"))
+        parts.append(text_at(x + 11, 62, "standard deviation over seeds", "quiet"))
     return parts
 
 
@@ -249,18 +227,4 @@ def _notes(view: View, points: list[_Point]) -> list[str]:
         notes.append(f"{len(view.hardware)} kinds of hardware: times are not comparable.")
     if any(r.emulated for p in points for r in p.group.records):
         notes.append("Some arithmetic is emulated: its wall clock is not the format's.")
-    return [_text(24, HEIGHT - 16, " ".join(notes), "quiet", limit=130)] if notes else []
-
-
-def _text(
-    x: float, y: float, text: str, css: str, anchor: str = "start", *, limit: int = 200
-) -> str:
-    at = f' text-anchor="{anchor}"' if anchor != "start" else ""
-    style = f' class="{css}"' if css else ""
-    said = escape(_clean(shorten(text, limit)))
-    return f'<text{style} x="{x:.1f}" y="{y:.1f}"{at}>{said}</text>'
-
-
-def _clean(text: str) -> str:
-    """Replace what XML cannot hold even as an entity: control characters, lone surrogates."""
-    return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+    return [text_at(24, HEIGHT - 16, " ".join(notes), "quiet", limit=130)] if notes else []

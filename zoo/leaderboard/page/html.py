@@ -15,9 +15,10 @@ from typing import Any
 
 # In this order: each may use what stands before it.
 PROGRAM = (
-    *("dom.js", "labels.js", "plot.js", "curves.js"),
+    *("dom.js", "labels.js", "plot.js", "curves.js", "heatmap.js", "ranges.js"),
     *("detail.js", "table.js", "board.js", "app.js"),
 )
+STYLE = ("style.css", "heat.css")
 _ESCAPES = {"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"}
 
 
@@ -27,7 +28,7 @@ def render(payload: dict[str, Any]) -> str:
     program = "".join(_read(__package__, name) for name in PROGRAM)
     parts = {
         "policy": _policy(plotly, program),
-        "style": _read(__package__, "style.css"),
+        "style": "".join(_read(__package__, name) for name in STYLE),
         "plotly": plotly,
         "program": program,
         "data": embed(payload),

@@ -15,6 +15,7 @@ import yaml
 
 from zoo.leaderboard.boards import Board, get, show, show_cell, view
 from zoo.leaderboard.frontier import Group, depends_on_hardware, hardware_class
+from zoo.leaderboard.ranges import MAX_STEPS, ByLayer, OverTraining, Ranges
 from zoo.leaderboard.record import Curve, Record
 from zoo.leaderboard.store import Problem, Stored
 
@@ -22,6 +23,8 @@ MAX_POINTS = 200  # of a curve: a plot is about 600 pixels wide
 MIN_POINTS = 20
 # Points of all curves together; a point takes up to some 18 bytes, a y and often an x of its own.
 ALL_POINTS = 250_000
+MIN_COLUMNS = 16  # of a heat map over training
+ALL_CELLS = 500_000  # of all heat maps together; a cell takes some 7 bytes
 
 
 class Pool:
@@ -47,6 +50,9 @@ def payload(
     pool = Pool()
     curves = sum(len(item.record.curve) for item in stored)
     points = max(MIN_POINTS, min(MAX_POINTS, ALL_POINTS // max(1, curves)))
+    ranges = [item.record.ranges for item in stored if item.record.ranges is not None]
+    cells = sum(len(m.step) * len(m.share[0]) for r in ranges for m in r.over_training.values())
+    columns = max(MIN_COLUMNS, min(MAX_STEPS, MAX_STEPS * ALL_CELLS // max(1, cells)))
     # By object: a run measured on two machines is there twice.
     order = {id(item.record): index for index, item in enumerate(stored)}
     curated = {id(item.record): item.curated for item in stored}
@@ -54,7 +60,7 @@ def payload(
     return {
         "made": _now().strftime("%Y-%m-%d %H:%M UTC"),
         "boards": [_board(board, records, order, curated) for board in boards],
-        "runs": [_run(item, pool, points) for item in stored],
+        "runs": [_run(item, pool, points, columns) for item in stored],
         "problems": [_problem(problem) for problem in problems],
         "pool": pool.items,
     }
@@ -114,8 +120,10 @@ def _frontier(groups: Sequence[Group], place: Mapping[str, int]) -> list[int]:
     return sorted(place[group.key] for group in groups if group.on_frontier)
 
 
-def _run(item: Stored, pool: Pool, points: int) -> dict[str, Any]:
+def _run(item: Stored, pool: Pool, points: int, columns: int) -> dict[str, Any]:
     record = item.record
+    # A run without ranges has no such key.
+    more = {"ranges": _ranges(record.ranges, pool, columns)} if record.ranges else {}
     return {
         "id": record.id,
         "command": record.command,
@@ -131,6 +139,7 @@ def _run(item: Stored, pool: Pool, points: int) -> dict[str, Any]:
             [_short(v, 9) for v in record.metrics.values()],
         ],
         "curves": {name: _curve(c, pool, points) for name, c in record.curve.items()},
+        **more,
     }
 
 
@@ -169,13 +178,35 @@ def _facts(record: Record) -> dict[str, str]:
 
 def _curve(curve: Curve, pool: Pool, points: int) -> list[int | None]:
     def thin(values: Sequence[float | None]) -> int:
-        last = len(values) - 1
-        if last >= points:
-            values = [values[round(i * last / (points - 1))] for i in range(points)]
-        return pool.add([_short(v) for v in values])
+        return pool.add([_short(values[i]) for i in _thinned(len(values), points)])
 
     columns = (curve.step, curve.samples, curve.tokens, curve.train_s, curve.value)
     return [thin(c) if c is not None else None for c in columns]
+
+
+def _thinned(length: int, count: int) -> Sequence[int]:
+    """Return at most `count` indices of a list, evenly, with both ends."""
+    if length <= count:
+        return range(length)
+    return [round(i * (length - 1) / (count - 1)) for i in range(count)]
+
+
+def _ranges(ranges: Ranges, pool: Pool, columns: int) -> dict[str, Any]:
+    def drawn(shares: OverTraining | ByLayer, names: Sequence[int | str]) -> dict[str, Any]:
+        # Layers are not thinned: each is another one.
+        kept = _thinned(len(names), columns if isinstance(shares, OverTraining) else len(names))
+        return {
+            "names": pool.add([names[i] for i in kept]),
+            "low": shares.low,
+            "share": [[_short(v, 4) for v in shares.share[i]] for i in kept],
+            "zero": [_short(shares.zero[i], 4) for i in kept],
+        }
+
+    return {
+        "formats": pool.add([[name, *f.edges()] for name, f in ranges.formats.items()]),
+        "over_training": {kind: drawn(m, m.step) for kind, m in ranges.over_training.items()},
+        "by_layer": {kind: drawn(m, m.layer) for kind, m in ranges.by_layer.items()},
+    }
 
 
 def _short(value: float | None, digits: int = 6) -> float | int | None:
