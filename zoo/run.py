@@ -32,7 +32,9 @@ from zoo.leaderboard.record import Curve, Data, Record, decides_result, deciding
 from zoo.leaderboard.store import read_record, write_record
 from zoo.loggers import summarise
 from zoo.overrides import ROOT
-from zoo.tasks.base import Task, flops_of_step
+from zoo.precision import RangeMonitor
+from zoo.precision.cost import Cost
+from zoo.tasks.base import Task, cost_of_step, flops_of_step
 
 CURATED = ROOT / "leaderboards" / "records"
 
@@ -81,6 +83,8 @@ class Run:
         self.command = _command()
         self.is_main = int(os.environ.get("LOCAL_RANK", "0")) == 0
         self.flops: tuple[int, int] | None = None
+        self.cost: Cost | None = None
+        self.monitor: RangeMonitor | None = None
         self._lock: IO[str] | None = None
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
@@ -169,6 +173,8 @@ class Run:
             callback = build(entry)
             if isinstance(callback, Checkpoint):
                 callback.path = self.folder / "last.ckpt"
+            if isinstance(callback, RangeMonitor):
+                self.monitor = callback
             callbacks.append(callback)
         arguments = dict(self.arithmetic.trainer)
         return Trainer(
@@ -212,6 +218,10 @@ class Run:
         self.flops = flops_of_step(task, self.data.batch_size * section["accumulate"])
         if self.flops is None:
             self._try_a_forward_pass(task)
+        else:
+            self.cost = cost_of_step(
+                task, self.data.batch_size, section["accumulate"], self.arithmetic.bits
+            )
         return task
 
     def _try_a_forward_pass(self, task: Task) -> None:
@@ -257,6 +267,7 @@ class Run:
             hardware=hardware.describe(self.device, self.config["trainer"]["devices"]),
             libraries=hardware.libraries(),
             emulated=self.arithmetic.emulated,
+            ranges=self.monitor.ranges() if self.monitor else None,
         )
         if self.is_main:
             summarise(loggers, record)
@@ -316,6 +327,9 @@ class Run:
             "mem/peak_bytes": hardware.peak_memory_bytes(self.device),
             "model/parameters": sum(p.numel() for p in task.net.parameters()),
         }
+        if self.cost is not None:
+            values["cost/bit_flops"] = self.cost.bit_flops * r.steps
+            values["cost/bytes_moved"] = self.cost.bytes_moved * r.steps
         if self.flops is not None:
             values["flops/sample_forward"], values["flops/step"] = self.flops
             values["flops/total"] = self.flops[1] * r.steps

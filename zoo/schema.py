@@ -91,6 +91,21 @@ class TaskSection(_Open):
     cutmix: float = Field(0.0, ge=0)
 
 
+class QuantizeSection(_Section):
+    weights: str | None = "own"
+    activations: str | None = "own"
+    gradients: str | None = "own"
+    weight_gradients: str | None = "own"
+
+
+class PrecisionSection(_Open):
+    exponent_bits: int | None = None
+    mantissa_bits: int | None = None
+    subnormals: bool | None = None
+    quantize: QuantizeSection | None = None
+    loss_scale_window: int = Field(2000, ge=1)
+
+
 class PathsSection(_Section):
     output_dir: str
     cache_dir: str
@@ -112,7 +127,7 @@ class Schema(_Section):
     data: DataSection
     task: TaskSection
     model: ModelSection
-    precision: _Open
+    precision: PrecisionSection
     optimizer: OptimizerSection
     scheduler: SchedulerSection
     delay: _Open

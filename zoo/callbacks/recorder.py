@@ -117,7 +117,10 @@ class Recorder(Callback):
         rate = self.per_second(self.samples)
         if rate is not None:
             self.latest["perf/samples_per_s"] = rate
-        logged = {k: v for k, v in self.latest.items() if not k.startswith("val/")}
+        measured = _measures(trainer)
+        self.latest |= measured
+        logged = {k: v for k, v in self.latest.items() if k.startswith(("train/", "perf/"))}
+        logged |= measured
         for key, value in logged.items():
             if key != "perf/samples_per_s":
                 self._point(key, value)
@@ -213,6 +216,18 @@ class Recorder(Callback):
         self._batches = state["batches"]
         self._step_s = state["step_s"]
         self.budget.used(self.steps, self.train_s)
+
+
+def _measures(trainer: Trainer) -> dict[str, float]:
+    """Ask the precision plugin and the callbacks that have a method `measures` for scalars to log.
+
+    A key that is left out was not measured since it was asked for last.
+    """
+    found: dict[str, float] = {}
+    for source in (trainer.precision_plugin, *trainer.callbacks):  # type: ignore[attr-defined]
+        if hasattr(source, "measures"):
+            found |= source.measures()
+    return found
 
 
 def _stream(trainer: Trainer) -> Any:

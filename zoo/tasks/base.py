@@ -1,6 +1,6 @@
 """What every task shares: the optimizer, its schedule over the budget, and the counting."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -10,6 +10,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.optim.schedules import Schedule
+from zoo.precision.cost import Cost, cost_of_products
+from zoo.precision.kinds import Kind
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -91,6 +93,24 @@ def flops_of_step(task: Task, batch_size: int) -> tuple[int, int] | None:
         return None
     ahead, back = forward.get_total_flops(), backward.get_total_flops()
     return ahead // samples, (ahead + back) * batch_size // samples
+
+
+def cost_of_step(
+    task: Task, batch_size: int, accumulate: int, bits: Mapping[Kind, int]
+) -> Cost | None:
+    """Count what the products of an update cost at these widths; see `zoo.precision.cost`.
+
+    Returns:
+        The cost, or None where the model does not run on the meta device.
+    """
+    import copy
+
+    try:
+        net = copy.deepcopy(_uncompiled(task.net)).to("meta").train()
+        cost = cost_of_products(net, task.example(batch_size), bits)
+    except Exception:  # as above
+        return None
+    return Cost(cost.bit_flops * accumulate, cost.bytes_moved * accumulate)
 
 
 def _uncompiled(net: nn.Module) -> nn.Module:
