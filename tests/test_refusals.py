@@ -18,6 +18,29 @@ from zoo.schema import Schema
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
         (["+delay.steps=3"], "delay.steps: delay=none has no such key"),
         (["trainer.devices=2", "trainer.budget_s=9"], "trainer.budget_s=9.0: the clocks"),
+        (
+            ["precision=bf16", "+precision.exponent_bits=6"],
+            "precision.exponent_bits: precision=bf16 is computed by the device and not emulated; "
+            "type precision=custom precision.exponent_bits=...",
+        ),
+        (["precision=169", "precision.exponent_bits=9"], "precision.exponent_bits=9: must be"),
+        (["precision=custom", "precision.mantissa_bits=0"], "precision.mantissa_bits=0: must be"),
+        (
+            ["precision=custom", "precision.rounding=up"],
+            "precision.rounding=up: must be nearest_even or",
+        ),
+        (
+            ["precision=169", "precision.quantize.gradients=bf61"],
+            "precision.quantize.gradients=bf61: no such format; did you mean bf16",
+        ),
+        (["precision=169", "precision.loss_scale=much"], "precision.loss_scale=much: must be none"),
+        (["precision=169", "precision.loss_scale=-1"], "precision.loss_scale=-1: must be none"),
+        (
+            ["precision=169", "trainer.compile=true"],
+            "precision=fp169: products inside a compiled model cannot be rounded; "
+            "type trainer.compile=false",
+        ),
+        (["callbacks=ranges", "trainer.compile=true"], "callbacks=ranges: products inside"),
     ],
 )
 def test_what_does_not_go_together_ends_in_one_sentence(

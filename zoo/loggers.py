@@ -116,8 +116,23 @@ def _server() -> str:
 
 
 def summarise(opened: list[Logger], record: Record) -> None:
-    """Write the record's metrics into the W&B summary."""
+    """Write the record's metrics into the W&B summary, and its heat maps beside them."""
     for logger in opened:
         if isinstance(logger, WandbLogger):
             summary = {**record.metrics, "status": record.status, "command": record.command}
             logger.experiment.summary.update(summary)
+            _show_ranges(logger, record)
+
+
+def _show_ranges(logger: WandbLogger, record: Record) -> None:
+    import wandb
+
+    from zoo.leaderboard.page.range_figure import ranges_svg
+
+    drawn = {
+        f"num/{view}": wandb.Html(svg, inject=False)
+        for view in ("over_training", "by_layer")
+        if (svg := ranges_svg(record, view))
+    }
+    if drawn:
+        logger.experiment.log(drawn)

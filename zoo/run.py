@@ -41,6 +41,8 @@ CURATED = ROOT / "leaderboards" / "records"
 # Lightning's notices about devices, tips and its own defaults: the zoo says what matters.
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning"):
     logging.getLogger(_name).setLevel(logging.WARNING)
+# Compiling for a CPU, torch says that there is no GPU.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 # Lightning 2.6 calls a function that torch 2.14 renamed; nothing that a user could change.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
 

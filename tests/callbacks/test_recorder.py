@@ -47,6 +47,7 @@ class Bench:
             global_step=0, world_size=1, loggers=[], callback_metrics={}, should_stop=False,
             datamodule=SimpleNamespace(stream=None),
             optimizers=[SimpleNamespace(param_groups=[{"lr": 0.5}])],
+            precision_plugin=None, callbacks=[],
         )  # fmt: skip
         self.recorder.on_train_start(self.trainer, self.task)
 
@@ -165,3 +166,24 @@ def test_median_and_95th_percentile_are_numpys() -> None:
         times.add(value)
     assert times.median() == pytest.approx(numpy.median(values))
     assert times.p95() == pytest.approx(numpy.percentile(values, 95))
+
+
+def test_what_callbacks_measure_is_a_point_only_when_it_was_measured() -> None:
+    class Thermometer:
+        def __init__(self) -> None:
+            self.found = {"num/warmth": 3.0}
+
+        def measures(self) -> dict[str, float]:
+            found, self.found = self.found, {}
+            return found
+
+    bench = Bench(log_every=1)
+    source = Thermometer()
+    bench.trainer.callbacks = [source]
+    for _ in range(2):
+        bench.step(1.0)
+    source.found = {"num/warmth": 5.0}
+    bench.step(1.0)
+    curve = bench.recorder.curves["num/warmth"]
+    assert (curve.columns()["step"], curve.columns()["value"]) == ([1, 3], [3.0, 5.0])
+    assert bench.recorder.latest["num/warmth"] == 5.0

@@ -33,16 +33,31 @@ def test_every_model_trains(train_here: Train, model: str) -> None:
 
 
 @pytest.mark.parametrize("precision", OPTIONS["precision"])
-def test_every_precision_trains_or_says_why_not(train_here: Train, precision: str) -> None:
-    try:
-        record = train_here(*TINY, f"precision={precision}")
-    except UserError as refusal:
-        assert precision in ("fp16", "fp169")
-        assert str(refusal).startswith(f"precision={precision}: ")
-        assert "type precision=" in str(refusal)
-    else:
-        assert record.config["precision"]["name"] == precision
-        assert record.emulated is False
+def test_every_precision_trains(train_here: Train, precision: str) -> None:
+    record = train_here(*TINY, f"precision={precision}")
+    assert record.config["precision"]["name"] == precision
+    assert record.status == "finished"
+    assert record.emulated is (precision not in ("fp32", "bf16"))  # here, on a CPU
+    # fp32's own accuracy in a few steps, or near: nothing overflowed, nothing was lost for good.
+    assert math.isfinite(record.metrics["test/loss"])
+    assert record.metrics["cost/bytes_moved"] > 0
+
+
+def test_two_formats_are_two_runs_with_different_numbers(train_here: Train) -> None:
+    losses = {
+        words: train_here(*TINY, *words).metrics["test/loss"]
+        for words in (
+            ("precision=fp32",),
+            ("precision=169",),
+            ("precision=custom", "precision.exponent_bits=5", "precision.mantissa_bits=8"),
+            ("precision=169", "precision.quantize.weights=fp8_e5m2"),
+            ("precision=169", "precision.rounding=stochastic"),
+            ("precision=custom", "precision.exponent_bits=8", "precision.mantissa_bits=23"),
+        )
+    }
+    values = list(losses.values())
+    assert values[0] == values[-1]  # rounding to fp32 is none
+    assert len(set(values)) == len(values) - 1
 
 
 @pytest.mark.parametrize("optimizer", OPTIONS["optimizer"])
@@ -75,7 +90,7 @@ def test_every_logger(train_here: Train, logger: str, tmp_path: Path) -> None:
 def test_every_set_of_callbacks(train_here: Train, callbacks: str, tmp_path: Path) -> None:
     record = train_here(*TINY, f"callbacks={callbacks}")
     kept = (tmp_path / "outputs" / record.id / "last.ckpt").exists()
-    assert kept == (callbacks == "default")
+    assert kept == (callbacks != "none")
 
 
 @pytest.mark.parametrize(

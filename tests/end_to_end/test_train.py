@@ -87,6 +87,42 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bits(
     assert len(undisturbed.curve["val/acc"].step) == 400 // 7 + 1  # and one after the last step
 
 
+# Overflows at first (2^15 is too much for binary16 here), and grows again every seven clean steps.
+SCALED = [
+    *KILLABLE, "precision=fp16_emulated", "precision.loss_scale=dynamic",
+    "precision.loss_scale_window=7", "trainer.max_steps=150", "callbacks=ranges",
+    "callbacks.ranges.every_steps=20", "callbacks.checkpoint.every_steps=5",
+]  # fmt: skip
+
+
+def test_a_killed_run_goes_on_with_its_loss_scale_and_its_ranges(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = start(whole, *SCALED)
+    _, err = done.communicate(timeout=300)
+    assert (done.returncode, err) == (0, "")
+    want = load_records(whole)[0]
+    scales = want.curve["num/loss_scale"].value
+    assert want.metrics["num/skipped_steps"] > 0
+    assert len(set(scales)) > 2
+
+    checkpoint = killed / want.id / "last.ckpt"
+    process = start(killed, *SCALED)
+    wait_for(checkpoint.exists, process)
+    first = checkpoint.stat().st_mtime_ns
+    wait_for(lambda: checkpoint.stat().st_mtime_ns != first, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / want.id / "record.json").exists()
+    done = start(killed, *SCALED)
+    _, err = done.communicate(timeout=300)
+    assert done.returncode == 0, err
+    got = load_records(killed)[0]
+    assert arithmetic(got) == arithmetic(want)
+    assert got.ranges == want.ranges
+    assert got.ranges is not None
+    assert got.ranges.over_training["gradients"].step == list(range(0, 150, 20))
+
+
 @pytest.mark.xdist_group("undisturbed")
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, undisturbed: Record

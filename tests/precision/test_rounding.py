@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tests.precision.oracles import NAMED, all_values, expected, same
 from zoo.precision import FORMATS, FloatFormat, quantize
-from zoo.precision.rounding import _eager
+from zoo.precision.rounding import _program, _round
 
 FP169 = FORMATS["fp169"]
 
 
 def eager(x: Tensor, fmt: FloatFormat) -> Tensor:
-    return _eager(fmt)(x, None)
+    return _round(x, None, fmt)
 
 
 def patterns(count: int, seed: int = 0) -> Tensor:
@@ -205,17 +205,17 @@ def test_any_layout_without_touching_the_original(layout: str) -> None:
         assert rounded.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_a_model_s_shapes_and_layouts_share_few_programs() -> None:
-    from torch._dynamo.utils import counters
-
-    for x in layouts(log_uniform(5000, FP169)).values():
-        quantize(x, FP169)
-    before = counters["stats"]["unique_graphs"]
-    for size in range(2, 200):
-        quantize(torch.ones(size, 7), FP169)
-        quantize(torch.nn.Parameter(torch.ones(3, size)), FP169)
-        quantize(torch.ones(4, size, 3).transpose(0, 2), FP169)
-    assert counters["stats"]["unique_graphs"] == before
+def test_a_model_s_shapes_layouts_and_modes_share_two_programs() -> None:
+    fmt = FloatFormat(6, 8)  # of no other test
+    before = _program.cache_info().currsize
+    for x in layouts(log_uniform(5000, fmt)).values():
+        quantize(x, fmt)
+    for size in (*range(1, 100), 40_000):
+        quantize(torch.ones(size, 7), fmt)
+        quantize(torch.nn.Parameter(torch.ones(3, size)), fmt)
+        with torch.inference_mode(), torch.autocast("cpu"):
+            quantize(torch.ones(4, size, 3).transpose(0, 2), fmt)
+    assert _program.cache_info().currsize == before + 2  # a short one and a long one
 
 
 def test_double_precision_is_rounded_once() -> None:
@@ -267,25 +267,19 @@ def test_the_gradient_passes_straight_through() -> None:
 
 
 def test_without_a_compiler_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from zoo.precision import rounding
+    def no_compiler(*_: object, **__: object) -> None:
+        raise RuntimeError("no working C++ compiler found")
 
-    fmt = FloatFormat(6, 9, rounding="toward_zero")  # not compiled by any other test
-
-    def no_compiler(*_: object, **__: object) -> object:
-        def fails(*_: object) -> None:
-            raise RuntimeError("no working C++ compiler found")
-
-        return fails
-
-    monkeypatch.setattr(torch, "compile", no_compiler)
-    rounding._rounder.cache_clear()
+    monkeypatch.setattr("torch._inductor.standalone_compile", no_compiler)
+    x = edges(FP169)
+    _program.cache_clear()
     try:
-        x = edges(fmt)
         with pytest.warns(UserWarning, match="rounding runs uncompiled and slower"):
-            rounded = quantize(x, fmt)
+            rounded = quantize(x, FP169)
+        assert same(quantize(x, FP169), rounded)
     finally:
-        rounding._rounder.cache_clear()
-    assert same(rounded, expected(x, fmt))
+        _program.cache_clear()
+    assert same(rounded, expected(x, FP169))
 
 
 # -- stochastic ----------------------------------------------------------------------------------
@@ -329,7 +323,7 @@ def test_stochastic_rounding_by_seed() -> None:
     torch.manual_seed(1)
     assert same(quantize(x, fmt), draw(1))
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(1))
-    assert same(_eager(fmt)(x, noise), draw(1))
+    assert same(_round(x, noise, fmt), draw(1))
 
 
 def test_stochastic_rounding_at_the_top() -> None:

@@ -48,8 +48,12 @@ class Casts:
         return self._cast(x, "weights", "weight_gradients")
 
     def activation(self, x: Tensor) -> Tensor:
-        """Cast an activation, an operand or a result; its gradient is an activation gradient."""
+        """Cast an activation, an operand of a product; its gradient is an activation gradient."""
         return self._cast(x, "activations", "gradients")
+
+    def result(self, x: Tensor) -> Tensor:
+        """Cast the result of a product, an activation as well."""
+        return self.activation(x)
 
     def table(self, x: Tensor) -> Tensor:
         """Leave a table of embeddings as it is, of which few rows are read, and cast its gradient."""

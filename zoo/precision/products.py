@@ -80,7 +80,7 @@ def _layer(*inputs: str) -> Rule:
             bound[name] = cast(mode.casts, bound.get(name))
         operands = [bound.pop(name) for name in names]
         result = mode.compute(func, *operands, *args[len(names) :], **bound)
-        return mode.casts.activation(result)
+        return mode.casts.result(result)
 
     return rule
 
@@ -97,7 +97,7 @@ def _product(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict
     out = kwargs.pop("out", None)
     operands = [_either(mode.casts, x) for x in args]
     named = {key: _either(mode.casts, x) for key, x in kwargs.items()}
-    result = mode.casts.activation(mode.compute(func, *operands, **named))
+    result = mode.casts.result(mode.compute(func, *operands, **named))
     return result if out is None else out.copy_(result)
 
 
@@ -122,7 +122,7 @@ def _bag(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str
     bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
     indices, table = bound.pop("input"), bound.pop("weight")
     result = mode.compute(func, indices, mode.casts.weight(table), *args[2:], **bound)
-    return mode.casts.activation(result)
+    return mode.casts.result(result)
 
 
 def _attention(
@@ -134,7 +134,7 @@ def _attention(
             k: mode.casts.activation(x) if k in ("query", "key", "value") else x
             for k, x in kwargs.items()
         }
-        return mode.casts.activation(mode.compute(func, *operands, *args[3:], **named))
+        return mode.casts.result(mode.compute(func, *operands, *args[3:], **named))
     return attend(mode, *args, **kwargs)
 
 
@@ -160,8 +160,8 @@ def attend(
         repeats = query.shape[-3] // key.shape[-3]
         key, value = (x.repeat_interleave(repeats, -3) for x in (key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    cast = mode.casts.activation
-    scores = cast(mode.compute(torch.matmul, cast(query), cast(key).transpose(-2, -1))) * scale
+    cast, result = mode.casts.activation, mode.casts.result
+    scores = result(mode.compute(torch.matmul, cast(query), cast(key).transpose(-2, -1))) * scale
     if is_causal:
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill(~seen, -torch.inf)
@@ -175,7 +175,7 @@ def attend(
     else:
         shares = scores.softmax(-1)
     shares = F.dropout(shares, dropout_p) if dropout_p else shares
-    return cast(mode.compute(torch.matmul, cast(shares), cast(value)))
+    return result(mode.compute(torch.matmul, cast(shares), cast(value)))
 
 
 def _composite(body: Callable[..., Any]) -> Rule:

@@ -3,7 +3,7 @@
 E(x) = floor(log2|x|) is the exponent of x and q the distance of the format's neighbours there, so
 |x|/q is the number whose integers are the format's values. Both scalings are by powers of two and
 exact, and so is every step but the rounding itself. Below emin the distance stays: these are the
-subnormals. No step branches, and torch.compile fuses all of them into one pass over memory.
+subnormals. No step branches, and a compiler fuses all of them into one pass over memory.
 """
 
 import functools
@@ -11,7 +11,6 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from types import FunctionType
 from typing import Any
 
 import torch
@@ -55,7 +54,7 @@ def quantize(x: Tensor, fmt: FloatFormat, *, generator: torch.Generator | None =
     noise = None
     if fmt.rounding == "stochastic":
         noise = torch.rand(vector.shape, dtype=x.dtype, device=x.device, generator=generator)
-    rounded = _rounder(fmt)(vector, noise)
+    rounded = _fused(vector, noise, fmt)
     return rounded.as_strided(dense.shape, dense.stride())
 
 
@@ -165,41 +164,47 @@ def _bound(rounded: Tensor, size: Tensor, fmt: FloatFormat) -> Tensor:
 
 # -- compilation ---------------------------------------------------------------------------------
 
-_Rounder = Callable[[Tensor, Tensor | None], Tensor]
+# Below this many elements one thread is faster than two that wait for each other; torch's own.
+_GRAIN = 32768
+
+
+def _fused(x: Tensor, noise: Tensor | None, fmt: FloatFormat) -> Tensor:
+    """Compute `_round` in one pass over memory, or as it stands where there is no compiler."""
+    if x.device.type == "meta" or os.environ.get("ZOO_COMPILE") == "0":
+        return _round(x, noise, fmt)
+    program = _program(fmt, x.dtype, x.device.type, x.numel() < _GRAIN)
+    if program is None:
+        return _round(x, noise, fmt)
+    found = program(x) if noise is None else program(x, noise)
+    return found[0] if isinstance(found, list | tuple) else found
 
 
 @functools.cache
-def _rounder(fmt: FloatFormat) -> _Rounder:
-    """Return the equation for one format: compiled, or as it stands where there is no compiler."""
-    eager = _eager(fmt)
-    if os.environ.get("ZOO_COMPILE") == "0":
-        return eager
-    compiled = torch.compile(eager, fullgraph=True)
-    works = True
+def _program(
+    fmt: FloatFormat, dtype: torch.dtype, device: str, small: bool
+) -> Callable[..., Any] | None:
+    """Compile the equation for one format and vectors of any length; None where that fails.
 
-    def round_fast(x: Tensor, noise: Tensor | None) -> Tensor:
-        nonlocal works
-        # One element would be a program of its own; what is traced is compiled with its caller.
-        if not works or x.numel() < 2 or x.device.type == "meta" or torch.compiler.is_compiling():
-            return eager(x, noise)
-        for vector in (x,) if noise is None else (x, noise):
-            torch._dynamo.mark_dynamic(vector, 0)  # one program for every length
-        try:
-            return compiled(x, noise)
-        except RuntimeError as error:  # of the compiler; an error of ours comes again below
-            works = False
-            reason = str(error).strip().splitlines()[0]
-            warnings.warn(f"rounding runs uncompiled and slower ({reason})", stacklevel=3)
-            return eager(x, noise)
+    Not by torch.compile: it would compile again for parameters, for each grad mode and inside each
+    function mode, and give up after a few. A program for a vector of numbers needs none of that.
+    """
+    from torch._inductor import standalone_compile
+    from torch.fx.experimental.proxy_tensor import make_fx
 
-    return round_fast
+    vectors = [torch.ones(64, dtype=dtype, device=device)]
+    if fmt.rounding == "stochastic":
+        vectors.append(torch.ones_like(vectors[0]))
 
+    def equation(*vectors: Tensor) -> Tensor:
+        return _round(vectors[0], vectors[1] if len(vectors) > 1 else None, fmt)
 
-def _eager(fmt: FloatFormat) -> _Rounder:
-    def round_to_format(x: Tensor, noise: Tensor | None) -> Tensor:
-        return _round(x, noise, fmt)
-
-    # torch.compile keeps its programs by code object, and only so many of each: one a format.
-    name = f"round_to_1_{fmt.exponent_bits}_{fmt.mantissa_bits}"
-    code = round_to_format.__code__.replace(co_name=name)
-    return FunctionType(code, globals(), name, closure=round_to_format.__closure__)
+    options = {"config_patches": {"cpp.threads": 1}} if small and device == "cpu" else {}
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            graph = make_fx(equation, tracing_mode="symbolic")(*vectors)
+            inputs = [n.meta["val"] for n in graph.graph.nodes if n.op == "placeholder"]
+            return standalone_compile(graph, inputs, dynamic_shapes="from_graph", options=options)
+    except Exception as error:  # whatever a machine without a compiler raises
+        reason = str(error).strip().splitlines()[0]
+        warnings.warn(f"rounding runs uncompiled and slower ({reason})", stacklevel=3)
+        return None
