@@ -6,9 +6,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, startup, step
+from benchmarks import board, rounding, startup, step
 
-ALL = {"step": step.rows, "startup": startup.rows, "board": board.rows}
+ALL = {
+    "step": step.rows,
+    "startup": startup.rows,
+    "board": board.rows,
+    "rounding": rounding.rows,
+}
 
 
 def main() -> None:
