@@ -7,9 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.factories import HARDWARE, make_config, make_record
+from tests.factories import HARDWARE, make_config, make_ranges, make_record
 from zoo.leaderboard import load_records
+from zoo.leaderboard.record import Curve
 from zoo.leaderboard.store import (
     MAX_RECORD_BYTES,
     read_record,
@@ -121,6 +124,45 @@ def test_without_curves_everything_else_is_the_same(tmp_path: Path) -> None:
     # Another layout of the same document is read whole.
     (tmp_path / "b.json").write_text(json.dumps(json.loads(record.to_json()), indent=0))
     assert read_record(tmp_path / "b.json", curves=False) == record
+
+
+NAMES = st.text(st.sampled_from('va/c"\\, {}:é'), max_size=6)
+
+
+@given(
+    st.dictionaries(NAMES, st.lists(st.one_of(st.none(), st.floats(0, 1)), max_size=3)), st.data()
+)
+def test_the_curves_that_are_named_are_read_whole_and_few_others(
+    tmp_path_factory: pytest.TempPathFactory,
+    values: dict[str, list[float | None]],
+    data: st.DataObject,
+) -> None:
+    """Whatever their names look like, one inside of another or with the signs of JSON in them."""
+    curve = {
+        name: Curve(step=list(range(len(v))), samples=[0] * len(v), train_s=[0.5] * len(v), value=v)
+        for name, v in values.items()
+    }
+    record = make_record(1, curve=curve, ranges=make_ranges(1, 1))
+    path = tmp_path_factory.getbasetemp() / "named.json"
+    path.write_text(record.to_json())
+    keep = data.draw(st.sets(st.one_of(st.sampled_from([*curve, "loss"]), NAMES), max_size=3))
+    found = read_record(path, curves=keep)
+    assert found == record.model_copy(update={"curve": found.curve, "ranges": None})
+    wanted = {name: c for name, c in curve.items() if name in keep}
+    assert {name: c for name, c in found.curve.items() if name in keep} == wanted
+    if not any('"' in name for name in curve):  # where one seems to hold another, all may stay
+        assert found.curve == wanted
+
+
+@pytest.mark.parametrize("separators", [(",", ":"), (" , ", " : ")])
+def test_a_curve_is_found_in_another_layout_too(
+    tmp_path: Path, separators: tuple[str, str]
+) -> None:
+    record = make_record(1)
+    fields = json.loads(record.to_json())
+    lines = (f'"{k}": {json.dumps(v, separators=separators)}' for k, v in fields.items())
+    (tmp_path / "c.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    assert read_record(tmp_path / "c.json", curves={"val/acc"}) == record
 
 
 def test_no_folder_is_no_record(tmp_path: Path) -> None:

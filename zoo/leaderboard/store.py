@@ -5,9 +5,10 @@ committed ones. A writer fills a hidden file and renames it, so a reader never s
 """
 
 import contextlib
+import json
 import os
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,13 +63,13 @@ def write_record(record: Record, path: Path) -> None:
     write_atomically(path, record.to_json().encode())
 
 
-def read_record(path: Path, *, curves: bool = True) -> Record:
+def read_record(path: Path, *, curves: bool | Collection[str] = True) -> Record:
     """Read and validate one record.
 
     Args:
         path: of the file.
         curves: False leaves the curves and the ranges out, most of a record's bytes, without
-            parsing them.
+            parsing them; names of metrics keep the curves of these.
 
     Raises:
         ValueError: what is wrong with the file, in one sentence.
@@ -78,9 +79,9 @@ def read_record(path: Path, *, curves: bool = True) -> Record:
     if size > MAX_RECORD_BYTES:
         raise ValueError(f"{size:,} bytes; a record has at most {MAX_RECORD_BYTES:,}")
     content = path.read_bytes()
-    if not curves:
+    if curves is not True:
         try:
-            return Record.model_validate_json(_without_curves(content))
+            return Record.model_validate_json(_without_curves(content, curves or ()))
         except ValidationError:
             pass  # said below, of the whole file
     try:
@@ -92,14 +93,41 @@ def read_record(path: Path, *, curves: bool = True) -> Record:
         raise ValueError(f"{where}: {first['msg']}{more}") from None
 
 
-def _without_curves(content: bytes) -> bytes:
-    """Empty the lines of curves and ranges in a record that `Record.to_json` has written."""
+def _without_curves(content: bytes, keep: Collection[str]) -> bytes:
+    """Empty the lines of curves and ranges in a record that `Record.to_json` has written.
+
+    Args:
+        content: of the file.
+        keep: metrics whose curves stay.
+    """
     for field, empty in ((b'\n"curve": ', b"{},"), (b'\n"ranges": ', b"null")):
         start = content.find(field)
         end = content.find(b"\n", start + 1)
         if 0 <= start < end:
-            content = content[:start] + field + empty + content[end:]
+            line = content[start + len(field) : end]
+            rest = _only(line, keep) if keep and empty == b"{}," else empty
+            content = content[:start] + field + rest + content[end:]
     return content
+
+
+def _only(line: bytes, keep: Collection[str]) -> bytes:
+    """Cut the curves to keep out of the line that holds all of them.
+
+    A curve is an object of lists of numbers, so it ends with the next brace; a quote inside of a
+    name has a backslash before it, so a name is never found within another one.
+    """
+    found = []
+    curves = b", " + line[1:]
+    for key in keep:
+        name = json.dumps(key).encode()
+        opening = b", " + name + b": {"
+        start = curves.find(opening)
+        if start >= 0:
+            end = curves.index(b"}", start + len(opening)) + 1
+            found.append(curves[start + 2 : end])
+        elif name in line:
+            return line  # not as `Record.to_json` writes it
+    return b"{" + b", ".join(found) + b"},"
 
 
 def _record_files(folder: Path) -> Iterator[Path]:
@@ -120,9 +148,12 @@ def _record_files(folder: Path) -> Iterator[Path]:
 
 
 def scan(
-    output_dir: Path | None, curated_dir: Path | None, *, curves: bool = True
+    output_dir: Path | None,
+    curated_dir: Path | None,
+    *,
+    curves: bool | Collection[str] = True,
 ) -> tuple[list[Stored], list[Problem]]:
-    """Read every record of both folders; `curves=False` leaves those out, which is faster.
+    """Read every record of both folders; with `curves` as for `read_record`, which is faster.
 
     A run that is in both, measured on the same kind of hardware, counts once: as the curated one
     where that is a copy of the local file, else as the local one, which the user has just made.
