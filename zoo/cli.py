@@ -11,7 +11,7 @@ from rich.console import Console
 
 import zoo
 from zoo.errors import UserError, suggest
-from zoo.leaderboard.boards import View, choose, get, load_boards, select, view
+from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
 
@@ -65,7 +65,7 @@ def board(
     """Print a board: mean, spread and n over seeds, and the Pareto frontier marked."""
     boards = load_boards(leaderboards)
     chosen = [choose(boards, name)] if name else list(boards.values())
-    stored, problems = scan(output_dir, leaderboards / "records", curves=False)
+    stored, problems = scan(output_dir, leaderboards / "records", curves=curves_needed(chosen))
     records = [s.record for s in stored]
     costs = {axis.key for item in chosen for axis in item.costs}
     if cost is not None and cost not in costs:
@@ -91,6 +91,7 @@ def _as_json(filled: View) -> dict[str, Any]:
     return {
         "board": filled.board.name,
         "cost": filled.cost.key,
+        "target": filled.board.target.model_dump() if filled.board.target else None,
         "groups": [
             {
                 "label": filled.label(g),

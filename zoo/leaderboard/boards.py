@@ -1,16 +1,18 @@
 """Boards: a YAML file in leaderboards/ asks a question, `view` answers it from records."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from zoo.errors import UserError, suggest
-from zoo.leaderboard.frontier import Cell, Direction, Group, frontier, hardware_class
+from zoo.leaderboard.frontier import Cell, Direction, Group, cell_of, frontier, hardware_class
 from zoo.leaderboard.record import Record
+from zoo.leaderboard.target import KEYS as TARGET_KEYS
+from zoo.leaderboard.target import Target
 
 
 class Axis(BaseModel):
@@ -30,7 +32,8 @@ class Board(BaseModel):
 
     `where` maps dotted keys to a value or a list of values: of the configuration
     (`model.name`), or of `data.*`, `hardware.*`, `status`. `columns` are configuration keys that
-    tell the groups apart; left out, they are the keys in which the groups differ.
+    tell the groups apart; left out, they are the keys in which the groups differ. `target` is what
+    the costs `target/*` are counted up to.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +45,29 @@ class Board(BaseModel):
     quality: Axis
     costs: list[Axis] = Field(min_length=1)
     columns: list[str] | None = None
+    target: Target | None = None
+
+    @model_validator(mode="after")
+    def _costs_and_target_go_together(self) -> "Board":
+        axes = {"quality": self.quality, **{f"costs.{i}": a for i, a in enumerate(self.costs)}}
+        reading = {f"{name}.key": a.key for name, a in axes.items() if a.key.startswith("target/")}
+        for place, key in reading.items():
+            if key not in TARGET_KEYS:
+                raise ValueError(f"{place}: {key}: no such cost{suggest(key, TARGET_KEYS)}")
+            if self.target is None:
+                raise ValueError(f"{place}: {key} needs a target; add target: with key and value")
+        if self.target is not None and not reading:
+            raise ValueError(
+                f"target.key: {self.target.key}: no cost is counted up to it; add one such as "
+                "target/steps"
+            )
+        return self
+
+    def cell(self, records: Sequence[Record], key: str) -> Cell:
+        """Summarise a metric, or a cost up to the target, over the runs of a group."""
+        if self.target is not None and key in TARGET_KEYS:
+            return self.target.cell(records, key)
+        return cell_of(records, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +107,20 @@ def load_board(path: Path) -> Board:
         raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise UserError(f"{path.name}: {where}: {first['msg']}") from None
+        where = ".".join(str(p) for p in first["loc"])  # empty where keys do not go together
+        parts = [path.name, where, first["msg"].removeprefix("Value error, ")]
+        raise UserError(": ".join(part for part in parts if part)) from None
 
 
 def load_boards(folder: Path) -> dict[str, Board]:
     """Read every board of a folder, by name."""
     boards = (load_board(path) for path in sorted(folder.glob("*.yaml")))
     return {board.name: board for board in boards}
+
+
+def curves_needed(boards: Iterable[Board]) -> set[str]:
+    """Return the metrics whose curves these boards read."""
+    return {board.target.key for board in boards if board.target is not None}
 
 
 def choose(boards: Mapping[str, Board], name: str) -> Board:
@@ -159,11 +191,12 @@ def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -
         board.quality.key,
         cost_direction=cost.direction,
         quality_direction=board.quality.direction,
+        cell=board.cell,
     )
     for group in groups:
         for axis in board.costs:
             if axis.key not in group.cells:
-                group.cells[axis.key] = Cell.of(r.metrics.get(axis.key) for r in group.records)
+                group.cells[axis.key] = board.cell(group.records, axis.key)
     columns = board.columns if board.columns is not None else differing_keys(groups)
     hardware = sorted({hardware_class(r) for g in groups for r in g.records})
     return View(board, cost, groups, columns, hardware)
@@ -225,7 +258,7 @@ def show_number(value: float) -> str:
 def show_cell(cell: Cell | None, axis: Axis) -> str:
     """Format a cell: mean ± standard deviation; the n stands in its own column."""
     if cell is None or cell.mean is None:
-        return "-"
+        return f"- ({cell.n} of {cell.n + cell.missing})" if cell is not None and cell.n else "-"
     if axis.percent:
         text, spread = f"{100 * cell.mean:.2f}", f"{100 * (cell.std or 0.0):.2f}"
     else:

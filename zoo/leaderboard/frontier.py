@@ -8,7 +8,7 @@ non-finite value is on no frontier and dominates nothing.
 import json
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -81,6 +81,11 @@ class Cell:
         return cls(statistics.fmean(good), std, len(good), len(every) - len(good))
 
 
+def cell_of(records: Sequence[Record], key: str) -> Cell:
+    """Summarise a metric of the records."""
+    return Cell.of(r.metrics.get(key) for r in records)
+
+
 @dataclass(slots=True)
 class Group:
     """Runs that differ in nothing but the seed: the same configuration, data and hardware."""
@@ -120,7 +125,7 @@ def hardware_class(record: Record) -> str:
 
 def depends_on_hardware(metric: str) -> bool:
     """Whether a metric comes from a clock, so that two machines' values are not comparable."""
-    return metric.startswith(("time/", "perf/"))
+    return metric.startswith(("time/", "perf/")) or metric == "target/train_s"
 
 
 def group_key(record: Record) -> str:
@@ -148,6 +153,7 @@ def frontier(
     *,
     cost_direction: Direction = "min",
     quality_direction: Direction = "max",
+    cell: Callable[[Sequence[Record], str], Cell] = cell_of,
 ) -> list[Group]:
     """Average runs over their seeds and mark the Pareto frontier of cost against quality.
 
@@ -155,6 +161,7 @@ def frontier(
         records: the runs to compare.
         cost, quality: metric keys (docs/record.md).
         cost_direction, quality_direction: `min` where less is better, `max` where more is.
+        cell: summarises a key over the runs of a group.
 
     Times of different machines are not comparable: where the cost is a time, every hardware
     class has a frontier of its own.
@@ -166,7 +173,7 @@ def frontier(
     groups = group_by_seed(records)
     for group in groups:
         for key in (cost, quality):
-            group.cells[key] = Cell.of(r.metrics.get(key) for r in group.records)
+            group.cells[key] = cell(group.records, key)
     points = [
         tuple(
             g.cells[k].mean if g.complete and not g.cells[k].missing else None

@@ -7,7 +7,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zoo.leaderboard.boards import View, get, load_boards, select, show, show_cell, view
+from zoo.leaderboard.boards import (
+    View,
+    curves_needed,
+    get,
+    load_boards,
+    select,
+    show,
+    show_cell,
+    view,
+)
 from zoo.leaderboard.frontier import Group, group_key, hardware_class
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import Problem, Stored, scan
@@ -73,6 +82,8 @@ def print_board(console: Console, filled: View, stored: list[Stored], *, top: in
         f"* on the Pareto frontier against {filled.cost.label}",
         "mean ± standard deviation over n seeds",
     ]
+    if filled.board.target is not None:
+        notes.append(str(filled.board.target))
     if hidden:
         notes.append(f"{hidden:,} rows more with --top 0")
     if n1:
@@ -108,10 +119,9 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
         "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
     )
     table.add_row("how fast", _speed(record))
-    stored, _ = scan(output_dir, curated_dir, curves=False)
-    for board in load_boards(boards_dir).values():
-        if not select(board, [record]):
-            continue
+    boards = [b for b in load_boards(boards_dir).values() if select(b, [record])]
+    stored, _ = scan(output_dir, curated_dir, curves=curves_needed(boards))
+    for board in boards:
         # Ranks are among runs on the same hardware, as their times are.
         rivals = [s.record for s in stored if hardware_class(s.record) == hardware_class(record)]
         filled = view(board, rivals)

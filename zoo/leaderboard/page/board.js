@@ -11,6 +11,7 @@ function matches(board, group, words) {
 
 function notes(board) {
   const list = [];
+  if (board.target) list.push(`${board.target[0].toUpperCase()}${board.target.slice(1)}.`);
   if (board.hardware.length > 1) {
     list.push(`Measured on ${board.hardware.length} kinds of hardware: their times stand side by side here and are not comparable. ` +
       `${board.hardware.join("; ")}.`);

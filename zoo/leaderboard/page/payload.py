@@ -105,6 +105,7 @@ def _board(
         "name": board.name,
         "title": board.title,
         "question": board.question,
+        "target": str(board.target) if board.target is not None else None,
         "quality": board.quality.model_dump(),
         "costs": [
             {**axis.model_dump(), "clocked": depends_on_hardware(axis.key)} for axis in board.costs
