@@ -22,7 +22,7 @@ from zoo.leaderboard.boards import (
     show_number,
     view,
 )
-from zoo.leaderboard.frontier import Cell, group_by_seed
+from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import write_record
 
@@ -82,6 +82,46 @@ def test_columns_are_the_fewest_keys_that_tell_groups_apart() -> None:
         for c in (config("a", 8, 0.1), config("b", 20, 0.1), config("b", 20, 0.2))
     )
     assert differing_keys(groups) == ["model.name", "optimizer.lr"]
+
+
+def test_a_label_leaves_out_what_is_off() -> None:
+    board = BOARDS["digits"].model_copy(update={"columns": ["delay.name", "precision.loss_scale"]})
+    scales = ("none", "dynamic", 1024)
+    records = [
+        make_record(config=make_config(precision={"loss_scale": scale}), accuracy=0.9 - i / 10)
+        for i, scale in enumerate(scales)
+    ]
+    filled = view(board, records)
+    assert [filled.label(g) for g in filled.groups] == [
+        "none",
+        "none loss_scale dynamic",
+        "none loss_scale 1024",
+    ]
+
+
+def test_number_formats_are_compared_by_costs_that_no_clock_is_in() -> None:
+    board = BOARDS["number_formats"]
+    assert not any(depends_on_hardware(axis.key) for axis in board.costs)
+
+    def trained(name: str, accuracy: float, bits: int, **trainer: Any) -> Record:
+        config = make_config(
+            model={"name": "resnet20"},
+            precision={"name": name},
+            trainer={"max_steps": 200, **trainer},
+        )
+        metrics = {
+            "test/acc": accuracy,
+            "cost/bit_flops": 1e15 * bits**2 / 32**2,
+            "cost/bytes_moved": 1e12 * bits / 32,
+        }
+        data = DATA.model_copy(update={"name": "cifar10"})
+        return make_record(config=config, metrics=metrics, data=data, emulated=bits < 32)
+
+    longer = trained("fp32", 0.9, 32, max_steps=2000)
+    shown = [trained("fp32", 0.5, 32), trained("fp169", 0.49, 16), trained("fp16", 0.1, 16)]
+    filled = view(board, [*shown, longer])
+    assert [filled.label(g) for g in filled.groups] == ["fp32", "fp169", "fp16"]
+    assert [g.on_frontier for g in filled.groups] == [True, True, False]
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,8 @@ class View:
         words = []
         for column in self.columns:
             value, key = show(get(group.config, column)), column.rsplit(".", 1)[-1]
-            if value:  # a name says what it is, a number does not
+            # A name says what it is, a number does not; what is off need not be said.
+            if value and (key == "name" or value != "none"):
                 words.append(value if key == "name" else f"{key} {value}")
         return " ".join(words) or "all"
 
