@@ -15,6 +15,9 @@ from tests.factories import make_record
 from zoo.leaderboard.boards import load_board, view
 from zoo.leaderboard.page.figure import frontier_svg
 from zoo.leaderboard.store import scan, write_record
+from zoo.precision.exponents import Exponents
+from zoo.precision.formats import FORMATS
+from zoo.precision.kinds import KINDS
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
@@ -107,8 +110,14 @@ def test_the_docs_list_every_metric_of_a_real_record() -> None:
         for k in re.findall(r"`([^`]+)`", group)
     }
     stored, _ = scan(None, ROOT / "leaderboards" / "records")
+    monitored = re.compile(rf"^num/({'|'.join(KINDS)})/[^/]+/")
     for item in stored:
-        assert set(item.record.metrics) | set(item.record.curve) <= keys
+        found = set(item.record.metrics) | set(item.record.curve)
+        assert {monitored.sub("num/KIND/FORMAT/", key) for key in found} <= keys
+    # What no committed record needs to have.
+    monitor = Exponents().lost("fp16", FORMATS["fp16"])
+    assert {f"num/KIND/FORMAT/{loss}" for loss in monitor} <= keys
+    assert {"cost/bit_flops", "cost/bytes_moved", "num/loss_scale", "num/skipped_steps"} <= keys
 
 
 def test_the_example_board_of_the_docs_is_valid(tmp_path: Path) -> None:
