@@ -35,7 +35,8 @@ def test_counts_are_those_of_frexp(seed: int, low: int) -> None:
 
 def test_specials_have_a_bin_of_their_own() -> None:
     x = torch.tensor([math.inf, -math.inf, math.nan, 0.0, -0.0, 1e-45, 1.0])
-    found = Exponents.of(x, {})
+    found = Exponents.of(x, {"fp16": FORMATS["fp16"]})
+    assert found.beyond["fp16"] == 3
     assert (found.counts[255], found.zeros, found.counts[0], found.total) == (3, 2, 1, 7)
 
 

@@ -42,7 +42,7 @@ class Exponents:
         for name, fmt in formats.items():
             # Exponents tell it but for those next to the largest value: these are looked at.
             near = int(counts[fmt.emax - LOWEST :].sum())
-            beyond[name] = near and int((vector.abs() >= overflow_threshold(fmt)).sum())
+            beyond[name] = near and int((~(vector.abs() < overflow_threshold(fmt))).sum())
         return cls(counts, zeros, beyond)
 
     def add(self, other: "Exponents") -> None:
