@@ -19,23 +19,6 @@ from zoo.schema import Schema
         (["+delay.steps=3"], "delay.steps: delay=none has no such key"),
         (["trainer.devices=2", "trainer.budget_s=9"], "trainer.budget_s=9.0: the clocks"),
         (
-            ["precision=bf16", "+precision.exponent_bits=6"],
-            "precision.exponent_bits: precision=bf16 is computed by the device and not emulated; "
-            "type precision=custom precision.exponent_bits=...",
-        ),
-        (["precision=169", "precision.exponent_bits=9"], "precision.exponent_bits=9: must be"),
-        (["precision=custom", "precision.mantissa_bits=0"], "precision.mantissa_bits=0: must be"),
-        (
-            ["precision=custom", "precision.rounding=up"],
-            "precision.rounding=up: must be nearest_even or",
-        ),
-        (
-            ["precision=169", "precision.quantize.gradients=bf61"],
-            "precision.quantize.gradients=bf61: no such format; did you mean bf16",
-        ),
-        (["precision=169", "precision.loss_scale=much"], "precision.loss_scale=much: must be none"),
-        (["precision=169", "precision.loss_scale=-1"], "precision.loss_scale=-1: must be none"),
-        (
             ["precision=169", "trainer.compile=true"],
             "precision=fp169: products inside a compiled model cannot be rounded; "
             "type trainer.compile=false",

@@ -57,3 +57,69 @@ def test_numbers_take_the_schemas_type() -> None:
     one, other = (check(compose([f"optimizer.lr={lr}"])) for lr in ("1", "1.0"))
     assert one == other
     assert isinstance(one["optimizer"]["lr"], float)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (
+            ["precision=bf16", "+precision.exponent_bits=6"],
+            "precision.exponent_bits=6: precision=bf16 would be native and emulated at once",
+        ),
+        (
+            ["precision=fp16", "+precision.loss_scale=1024"],
+            "precision.loss_scale: precision=fp16 is the device's own arithmetic and has no such "
+            "key; type precision=custom precision.loss_scale=...",
+        ),
+        (
+            ["precision=169", "+precision.lightning=bf16-mixed"],
+            "precision.lightning=bf16-mixed: precision=fp169 is emulated; type precision=bf16",
+        ),
+        (["precision=169", "precision.exponent_bits=9"], "precision.exponent_bits=9: must be"),
+        (["precision=custom", "precision.mantissa_bits=0"], "precision.mantissa_bits=0: must be"),
+        (
+            ["precision=custom", "precision.mantissa_bits=true"],
+            "precision.mantissa_bits=True: must",
+        ),
+        (["precision=custom", "precision.rounding=up"], "precision.rounding=up: must be nearest_"),
+        (["precision=custom", "precision.specials=merged"], "precision.specials=merged: has no"),
+        (
+            ["precision=169", "precision.quantize.gradients=bf61"],
+            "precision.quantize.gradients=bf61: no such format; did you mean bf16",
+        ),
+        (
+            ["precision=169", "precision.quantize=null"],
+            "precision.quantize=None: is set for each of weights, activations, gradients, "
+            "weight_gradients; type precision.quantize.weights=none",
+        ),
+        (["precision=169", "precision.loss_scale=much"], "precision.loss_scale=much: must be none"),
+        (["precision=169", "precision.loss_scale=-1"], "precision.loss_scale=-1: must be none"),
+        (["precision=169", "precision.loss_scale=true"], "precision.loss_scale=True: must be none"),
+        (
+            ["precision=169", "precision.loss_scale_window=0"],
+            "precision.loss_scale_window=0: input",
+        ),
+    ],
+)
+def test_what_is_no_number_format_ends_in_one_sentence(overrides: list[str], sentence: str) -> None:
+    config = compose(overrides)
+    with pytest.raises(UserError) as caught:
+        check(config)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ["precision.loss_scale=1024", "precision.loss_scale=1024.0", "precision.loss_scale='1024'"],
+        ["precision.loss_scale=none", "precision.loss_scale=null", "precision.loss_scale=1"],
+        ["precision.quantize.weights=none", "precision.quantize.weights=null",
+         "precision.quantize.weights=fp32", "precision.quantize.weights=32"],
+        ["precision.quantize.weights=own", "precision.quantize.weights=fp169",
+         "precision.quantize.weights=169", "seed=0"],
+    ],
+)  # fmt: skip
+def test_a_meaning_has_one_spelling(spellings: list[str]) -> None:
+    found = [check(compose(["precision=169", words])) for words in spellings]
+    assert all(config == found[0] for config in found)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from zoo.errors import UserError
-from zoo.precision.kinds import formats_by_kind, static_scale
 
 Section = dict[str, Any]
 Rule = Callable[..., str | None]
@@ -82,27 +81,6 @@ def vgg_has_pixels(data: Section, model: Section) -> str | None:
     )
 
 
-def a_format_is_native_or_emulated(precision: Section) -> str | None:
-    emulated = [key for key in ("exponent_bits", "mantissa_bits", "quantize") if key in precision]
-    if "lightning" not in precision or not emulated:
-        return None
-    return (
-        f"precision.{emulated[0]}: precision={precision['name']} is computed by the device and not "
-        f"emulated; type precision=custom precision.{emulated[0]}=..."
-    )
-
-
-def formats_are_formats(precision: Section) -> str | None:
-    if "exponent_bits" not in precision:
-        return None
-    try:
-        formats_by_kind(precision)
-        static_scale(precision.get("loss_scale"))
-    except UserError as error:
-        return str(error)
-    return None
-
-
 def rounding_sees_the_products(precision: Section, trainer: Section) -> str | None:
     if "exponent_bits" not in precision or not trainer["compile"]:
         return None
@@ -130,8 +108,6 @@ RULES: tuple[Rule, ...] = (
     no_delay_has_no_keys,
     mixup_has_pairs,
     vgg_has_pixels,
-    a_format_is_native_or_emulated,
-    formats_are_formats,
     rounding_sees_the_products,
     the_monitor_sees_the_products,
 )

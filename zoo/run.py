@@ -226,6 +226,12 @@ class Run:
             self.cost = cost_of_step(
                 task, self.data.batch_size, section["accumulate"], self.arithmetic.bits
             )
+        if self.arithmetic.emulated and self.cost is not None and self.cost.escaped > 0:
+            raise UserError(
+                f"precision={self.config['precision']['name']}: {100 * self.cost.escaped:.0f}% of "
+                f"the products of model={self.config['model']['name']} are computed where they "
+                "cannot be rounded; type precision=fp32 or precision=bf16, or another model"
+            )
         return task
 
     def _try_a_forward_pass(self, task: Task) -> None:

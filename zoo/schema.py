@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from zoo.errors import UserError, first_line, suggest
 from zoo.leaderboard.boards import flatten
 from zoo.leaderboard.record import decides_result
+from zoo.precision.kinds import canonical_section
 from zoo.refusals import refuse
 
 
@@ -91,19 +92,13 @@ class TaskSection(_Open):
     cutmix: float = Field(0.0, ge=0)
 
 
-class QuantizeSection(_Section):
-    weights: str | None = "own"
-    activations: str | None = "own"
-    gradients: str | None = "own"
-    weight_gradients: str | None = "own"
-
-
 class PrecisionSection(_Open):
-    exponent_bits: int | None = None
-    mantissa_bits: int | None = None
-    subnormals: bool | None = None
-    quantize: QuantizeSection | None = None
     loss_scale_window: int = Field(2000, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_spelling(cls, section: Any) -> Any:
+        return canonical_section(section) if isinstance(section, dict) else section
 
 
 class PathsSection(_Section):

@@ -80,7 +80,7 @@ def test_the_constants_of_any_widths(e: int, m: int) -> None:
         ({"exponent_bits": True}, "exponent_bits=True: must be a whole number"),
         ({"rounding": "up"}, "rounding=up: must be nearest_even or"),
         ({"overflow": "wrap"}, "overflow=wrap: must be infinity or saturate"),
-        ({"specials": "merged"}, "specials=merged: has no subnormals; type subnormals=false"),
+        ({"specials": "merged"}, "specials=merged: has no subnormals, so subnormals must be false"),
         ({"exponent_bits": 8, "specials": "no_infinity"}, "reaches beyond fp32"),
         ({"subnormals": "no"}, "subnormals=no: must be true or false"),
     ],

@@ -71,7 +71,7 @@ def test_it_changes_no_bit(emulated: bool) -> None:
 def test_it_watches_only_its_steps_and_leaves_no_hook() -> None:
     monitor = RangeMonitor(every_steps=4)
     fit(Net(), monitor)
-    assert sorted(monitor.over_training) == [0, 4]
+    assert sorted(monitor.over_training) == [1, 5]  # the first update, and every fourth after it
     assert not torch.nn.modules.module._global_forward_pre_hooks
     assert not torch.nn.modules.module._global_forward_hooks
     assert torch._C._len_torch_function_stack() == 0
@@ -81,10 +81,42 @@ def test_it_watches_all_batches_of_an_update() -> None:
     one, three = RangeMonitor(every_steps=2), RangeMonitor(every_steps=2)
     fit(Net(), one)
     fit(Net(), three, accumulate_grad_batches=3)
-    assert sorted(three.over_training) == [0]
+    assert sorted(three.over_training) == [1]
     assert (
-        three.over_training[0]["activations"].total == 3 * one.over_training[0]["activations"].total
+        three.over_training[1]["activations"].total == 3 * one.over_training[1]["activations"].total
     )
+
+
+def test_it_does_not_watch_the_optimizer() -> None:
+    class Multiplies(torch.optim.SGD):
+        def step(self, closure: Any = None) -> Any:
+            found = super().step(closure)
+            _ = torch.ones(50, 50) @ torch.ones(50, 50)
+            return found
+
+    net, monitor = Net(), RangeMonitor()
+    net.configure_optimizers = lambda: Multiplies(net.parameters(), lr=0.1)  # type: ignore[method-assign]
+    fit(net, monitor)
+    assert set(monitor.by_layer) == {"one", "two"}
+
+
+def test_clipping_is_the_same_where_gradients_could_share_memory() -> None:
+    class Adds(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = torch.nn.Parameter(torch.ones(8, 3))
+            self.second = torch.nn.Parameter(torch.ones(8, 3))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            w = self.two.weight.t()[:4]
+            return torch.addmm(self.first, x, w) + torch.addmm(self.second, x, w)
+
+    found = []
+    for monitor in (None, RangeMonitor(every_steps=1)):
+        net = Adds()
+        fit(net, monitor, gradient_clip_val=0.01)
+        found.append(weights(net))
+    assert all_same(*found)
 
 
 def test_a_failure_leaves_no_hook() -> None:
@@ -116,7 +148,9 @@ def test_many_steps_share_columns_and_lose_no_count() -> None:
     ("arguments", "sentence"),
     [
         ({"formats": ("fp61",)}, "callbacks.ranges.formats=fp61: no such format"),
-        ({"every_steps": 0}, "callbacks.ranges.every_steps=0: must be 1 or more"),
+        ({"formats": "fp61"}, "callbacks.ranges.formats=fp61: no such format"),
+        ({"every_steps": 0}, "callbacks.ranges.every_steps=0: must be a whole number"),
+        ({"every_steps": 1.5}, "callbacks.ranges.every_steps=1.5: must be a whole number"),
     ],
 )
 def test_mistakes(arguments: dict[str, Any], sentence: str) -> None:
@@ -131,7 +165,7 @@ def test_a_run_records_its_ranges(train_here: Train) -> None:
     assert plain.ranges is None
     assert record.metrics["test/loss"] == plain.metrics["test/loss"]  # it only watches
     assert set(record.ranges.over_training) == set(KINDS)
-    assert record.ranges.over_training["weights"].step == [0, 2, 4]
+    assert record.ranges.over_training["weights"].step == [1, 3, 5]
     layers = record.ranges.by_layer["weights"].layer
     assert layers[0] == "stem"
     assert len(layers) == 10  # eight, and two projections of shortcuts
@@ -139,7 +173,7 @@ def test_a_run_records_its_ranges(train_here: Train) -> None:
     assert gradients.low >= LOWEST
     key = "num/gradients/fp16/subnormal"
     assert 0 < record.metrics[key] < 1
-    assert record.curve[key].step == [2, 4, 6]
+    assert record.curve[key].step == [1, 3, 5]
 
 
 def test_the_order_of_layers_is_the_models(train_here: Train) -> None:

@@ -132,10 +132,10 @@ def attention_net_by_hand(p: State, x: Tensor, y: Tensor, formats: Any, scale: f
         return x.unflatten(-1, (3, 2, 4)).permute(2, 0, 3, 1, 4)
 
     def scores(q: Tensor, k: Tensor) -> Tensor:
-        return q @ k.transpose(-2, -1)
+        return q @ k.transpose(-2, -1) * 4**-0.5
 
     def shares(s: Tensor) -> Tensor:
-        return (s * 4**-0.5).softmax(-1)
+        return s.softmax(-1)
 
     def together(o: Tensor) -> Tensor:
         return o.transpose(1, 2).flatten(2)

@@ -6,7 +6,7 @@ step of a compiled model). Checkpoints are on none of them. All of it is part of
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -93,6 +93,7 @@ class Recorder(Callback):
             self.times.add(self._step_s)
         self._step_s = 0.0
         self.budget.used(self.steps, self.train_s)
+        self._note(trainer, _measures(trainer.callbacks))  # type: ignore[attr-defined]
         if at_log:
             self._log_training(trainer)
         if self.budget.time_is_up:
@@ -117,16 +118,22 @@ class Recorder(Callback):
         rate = self.per_second(self.samples)
         if rate is not None:
             self.latest["perf/samples_per_s"] = rate
-        measured = _measures(trainer)
-        self.latest |= measured
+        self._note(trainer, _measures([trainer.precision_plugin]))
         logged = {k: v for k, v in self.latest.items() if k.startswith(("train/", "perf/"))}
-        logged |= measured
         for key, value in logged.items():
             if key != "perf/samples_per_s":
                 self._point(key, value)
         for logger in trainer.loggers:
             logger.log_metrics(logged, self.steps)
         self._stop_if_diverged(trainer, "train/loss")
+
+    def _note(self, trainer: Trainer, measured: dict[str, float]) -> None:
+        self.latest |= measured
+        for key, value in measured.items():
+            self._point(key, value)
+        if measured:
+            for logger in trainer.loggers:
+                logger.log_metrics(measured, self.steps)
 
     def _stop_if_diverged(self, trainer: Trainer, key: str) -> None:
         bad = not math.isfinite(self.latest.get(key, 0.0))
@@ -218,13 +225,13 @@ class Recorder(Callback):
         self.budget.used(self.steps, self.train_s)
 
 
-def _measures(trainer: Trainer) -> dict[str, float]:
-    """Ask the precision plugin and the callbacks that have a method `measures` for scalars to log.
+def _measures(sources: Iterable[Any]) -> dict[str, float]:
+    """Ask those that have a method `measures` for scalars to log.
 
     A key that is left out was not measured since it was asked for last.
     """
     found: dict[str, float] = {}
-    for source in (trainer.precision_plugin, *trainer.callbacks):  # type: ignore[attr-defined]
+    for source in sources:
         if hasattr(source, "measures"):
             found |= source.measures()
     return found

@@ -52,8 +52,22 @@ class Casts:
         return self._cast(x, "activations", "gradients")
 
     def result(self, x: Tensor) -> Tensor:
-        """Cast the result of a product, an activation as well."""
-        return self.activation(x)
+        """Cast the result of a product, an activation as well.
+
+        Where only its gradient is wanted, a hook takes it: the model may go on to write into its own
+        result (an activation function in place), and not into a view of it.
+        """
+        if self.formats["activations"] is not None:
+            return self.activation(x)
+        if not x.is_floating_point():
+            return x
+        site = self.observer.site() if self.observer else ""
+        _apply(self, "activations", site, x)
+        if x.requires_grad and (self.formats["gradients"] or self.observer):
+            x.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: _apply(self, "gradients", site, gradient)
+            )
+        return x
 
     def table(self, x: Tensor) -> Tensor:
         """Leave a table of embeddings as it is, of which few rows are read, and cast its gradient."""
@@ -65,7 +79,7 @@ class Casts:
         """Cast what was read from a table: weights that are activations from here on."""
         if self.formats["weights"] != self.formats["activations"]:
             x = _Cast.apply(x, self, "weights", None)
-        return self.activation(x)
+        return self.result(x)
 
     def _cast(self, x: Tensor, forward: Kind | None, backward: Kind) -> Tensor:
         idle = all(self.formats[kind] is None for kind in (forward, backward) if kind)
@@ -81,7 +95,8 @@ class _Cast(torch.autograd.Function):
     ) -> Tensor:
         ctx.casts, ctx.kind = casts, backward
         ctx.site = casts.observer.site() if casts.observer else ""
-        return _apply(casts, forward, ctx.site, x)
+        cast = x if forward is None else _apply(casts, forward, ctx.site, x)
+        return x.view_as(x) if cast is x else cast
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
@@ -89,15 +104,18 @@ class _Cast(torch.autograd.Function):
 
 
 def _apply(casts: Casts, kind: Kind | None, site: str, x: Tensor) -> Tensor:
+    """Return what a tensor becomes: itself, where its kind is not rounded."""
     if kind is None:
-        return x.view_as(x)
+        return x
     if x.is_sparse:  # the gradient of a sparse embedding
         x = x.coalesce()
         values = _apply(casts, kind, site, x.values())
-        return torch.sparse_coo_tensor(x.indices(), values, x.shape, is_coalesced=True)
+        return torch.sparse_coo_tensor(
+            x.indices(), values, x.shape, is_coalesced=True, check_invariants=False
+        )
     # Rounding is no product: what watches over products has nothing to do with it.
     with torch._C.DisableTorchFunction():
         if casts.observer is not None:
             casts.observer.see(kind, site, x)
         fmt = casts.formats[kind]
-        return x.view_as(x) if fmt is None else quantize(x, fmt)
+        return x if fmt is None else quantize(x.detach(), fmt)

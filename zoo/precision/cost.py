@@ -21,10 +21,14 @@ from zoo.precision.products import ADDENDS, RoundProducts
 
 @dataclass(slots=True)
 class Cost:
-    """Of one update: bit-weighted FLOPs, and bytes."""
+    """Of one update: bit-weighted FLOPs, and bytes.
+
+    `escaped` is the share of the forward pass's FLOPs in functions that no rule knows.
+    """
 
     bit_flops: float = 0.0
     bytes_moved: float = 0.0
+    escaped: float = 0.0
 
 
 def cost_of_products(net: nn.Module, inputs: Tensor, bits: Mapping[Kind, int]) -> Cost:
@@ -36,8 +40,11 @@ def cost_of_products(net: nn.Module, inputs: Tensor, bits: Mapping[Kind, int]) -
         bits: width of each kind of tensor.
     """
     cost = Cost()
-    with _Counting(_Noting(), bits, cost):
+    counting = _Counting(_Noting(), bits, cost)
+    with FlopCounterMode(display=False) as everything, counting:
         net(inputs)
+    total = everything.get_total_flops()
+    cost.escaped = (total - counting.seen) / total if total else 0.0
     return cost
 
 
@@ -72,12 +79,14 @@ class _Counting(RoundProducts):
         self.noted = casts
         self.bits = bits
         self.cost = cost
+        self.seen = 0
 
     def compute(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         operands, self.noted.operands = self.noted.operands, []
         with FlopCounterMode(display=False) as counter:
             result = func(*args, **kwargs)
         flops = counter.get_total_flops()
+        self.seen += flops
         if not isinstance(result, Tensor):
             return result
         # An addend or a bias is read, and multiplied with nothing.

@@ -64,14 +64,16 @@ class Exponents:
     def lost(self, name: str, fmt: FloatFormat) -> dict[str, float]:
         """Return the shares of the elements that are not zero which a format does not hold well.
 
-        `subnormal`: below its normal range, and not rounded to zero where it has subnormals;
-        `underflow`: below half of its smallest subnormal, rounded to zero in any case; `overflow`:
-        rounded beyond its largest value (infinities and NaN are counted here).
+        `subnormal`: below its normal range and above what rounds to zero; `underflow`: rounded to
+        zero, which is below half of the smallest subnormal, and in a format without subnormals
+        below the normal range (2^emin); `overflow`: rounded beyond its largest value, infinities
+        and NaN counted.
         """
         nonzero = max(self.total - self.zeros, 1)
-        gone = self.below(fmt.emin - fmt.mantissa_bits - 1)
+        below = self.below(fmt.emin)
+        gone = self.below(fmt.emin - fmt.mantissa_bits - 1) if fmt.subnormals else below
         return {
-            "subnormal": (self.below(fmt.emin) - gone) / nonzero,
+            "subnormal": (below - gone) / nonzero,
             "underflow": gone / nonzero,
             "overflow": self.beyond.get(name, 0) / nonzero,
         }

@@ -72,7 +72,7 @@ class FloatFormat:
         if not isinstance(self.subnormals, bool):
             raise ValueError(f"subnormals={self.subnormals}: must be true or false")
         if self.specials == "merged" and self.subnormals:
-            raise ValueError("specials=merged: has no subnormals; type subnormals=false")
+            raise ValueError("specials=merged: has no subnormals, so subnormals must be false")
         if self.specials != "ieee" and self.exponent_bits == 8:
             raise ValueError(
                 f"specials={self.specials}: reaches beyond fp32 with exponent_bits=8; type 7 or less"

@@ -25,6 +25,53 @@ FORMAT_KEYS = (
 )
 
 
+EMULATION_KEYS = (*FORMAT_KEYS, "quantize", "loss_scale", "loss_scale_window")
+
+
+def canonical_section(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Check a precision section, and give each of its meanings one spelling.
+
+    Two spellings of one meaning (`1024` and `1024.0`, `none` and null, `own` and its name) would
+    else be two runs.
+
+    Raises:
+        UserError: a width, a word or a name that there is not, or a key of the other kind of format.
+    """
+    name, checked = section.get("name"), dict(section)
+    given = [key for key in EMULATION_KEYS if key in section]
+    if "exponent_bits" in section and str(section.get("_target_", "")).endswith(".native"):
+        raise UserError(
+            f"precision.exponent_bits={section['exponent_bits']}: precision={name} would be native "
+            "and emulated at once; type precision=custom precision.exponent_bits=..."
+        )
+    if "exponent_bits" not in section:
+        if given:
+            raise UserError(
+                f"precision.{given[0]}: precision={name} is the device's own arithmetic and has no "
+                f"such key; type precision=custom precision.{given[0]}=..."
+            )
+        return checked
+    if "lightning" in section:
+        raise UserError(
+            f"precision.lightning={section['lightning']}: precision={name} is emulated; type "
+            "precision=bf16 or precision=fp16 for a format of the device"
+        )
+    own = _own(section)
+    if "quantize" in section:
+        words = section["quantize"]
+        if not isinstance(words, Mapping) or not set(words) <= set(KINDS):
+            raise UserError(
+                f"precision.quantize={words}: is set for each of {', '.join(KINDS)}; "
+                "type precision.quantize.weights=none"
+            )
+        checked["quantize"] = {kind: _word(kind, words[kind], own) for kind in words}
+    if "loss_scale" in section:
+        scale = static_scale(section["loss_scale"])
+        word = "dynamic" if section["loss_scale"] == "dynamic" else "none"
+        checked["loss_scale"] = word if scale in (None, 1.0) else scale
+    return checked
+
+
 def formats_by_kind(section: Mapping[str, Any]) -> dict[Kind, FloatFormat | None]:
     """Return what each kind of tensor is rounded to.
 
@@ -35,26 +82,32 @@ def formats_by_kind(section: Mapping[str, Any]) -> dict[Kind, FloatFormat | None
     Raises:
         UserError: a width, a word or a name that there is not.
     """
-    words = {key: section[key] for key in FORMAT_KEYS if key in section}
+    own = _own(section)
+    found: dict[Kind, FloatFormat | None] = {}
+    for kind in KINDS:
+        word = _word(kind, (section.get("quantize") or {}).get(kind, "own"), own)
+        found[kind] = own if word == "own" else FORMATS.get(word)
+    return found
+
+
+def _own(section: Mapping[str, Any]) -> FloatFormat:
     try:
-        own = FloatFormat(**words)
-    except ValueError as error:
+        return FloatFormat(**{key: section[key] for key in FORMAT_KEYS if key in section})
+    except (ValueError, TypeError) as error:
         raise UserError(f"precision.{error}") from None
-    chosen = dict.fromkeys(KINDS, "own") | dict(section.get("quantize") or {})
-    return {kind: _format(kind, chosen[kind], own) for kind in KINDS}
 
 
-def _format(kind: Kind, word: str | None, own: FloatFormat) -> FloatFormat | None:
-    if word in (None, "none"):
-        return None
-    if word == "own":
-        return own
-    if word not in FORMATS:
+def _word(kind: Kind, word: Any, own: FloatFormat) -> str:
+    """Return `own`, `none`, or the name of another format."""
+    if word in (None, "none", "fp32", 32):
+        return "none"
+    name = f"fp{word}" if isinstance(word, int) else str(word)
+    if name == "own" or FORMATS.get(name) == own:
+        return "own"
+    if name not in FORMATS:
         known = ["own", "none", *FORMATS]
-        raise UserError(
-            f"precision.quantize.{kind}={word}: no such format{suggest(str(word), known)}"
-        )
-    return FORMATS[word]
+        raise UserError(f"precision.quantize.{kind}={word}: no such format{suggest(name, known)}")
+    return name
 
 
 def static_scale(word: Any) -> float | None:

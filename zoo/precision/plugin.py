@@ -56,9 +56,9 @@ class EmulatedPrecision(Precision):
                     f"precision: {name or 'the model'} is compiled, and products inside it cannot be "
                     "rounded; type trainer.compile=false"
                 )
-            if isinstance(child, nn.RNNBase):
+            if isinstance(child, nn.RNNBase | torch.jit.ScriptModule):
                 raise UserError(
-                    f"precision: {name} computes products inside one kernel, where they cannot be "
+                    f"precision: {name or 'the model'} computes products inside one kernel, where they cannot be "
                     "rounded; type precision=fp32 or precision=bf16"
                 )
         device = next((p.device for p in module.parameters()), torch.device("cpu"))
@@ -68,6 +68,21 @@ class EmulatedPrecision(Precision):
                     with mode():
                         quantize(torch.ones(64, device=device), fmt)
         return module
+
+    def connect(
+        self, model: nn.Module, optimizers: list[Optimizer], lr_schedulers: list[Any]
+    ) -> tuple[nn.Module, list[Optimizer], list[Any]]:
+        """Refuse several optimizers under one loss scale, which one of them may change.
+
+        Raises:
+            UserError: there are several.
+        """
+        if self.loss_scale is not None and len(optimizers) > 1:
+            raise UserError(
+                f"precision.loss_scale: there are {len(optimizers)} optimizers, and one scale cannot "
+                "follow them all; type precision.loss_scale=none"
+            )
+        return super().connect(model, optimizers, lr_schedulers)
 
     @contextlib.contextmanager
     def forward_context(self) -> Generator[None, None, None]:
@@ -91,7 +106,11 @@ class EmulatedPrecision(Precision):
     def optimizer_step(  # type: ignore[override]
         self, optimizer: Any, model: LightningModule, closure: Callable[[], Any], **kwargs: Any
     ) -> Any:
-        """Divide the gradients by the loss scale, clip them, and update, or skip the update."""
+        """Divide the gradients by the loss scale, clip them, and update.
+
+        Where a gradient is not finite there is no update: no clipping, no
+        `on_before_optimizer_step`, no change of the optimizer's state. The step counts all the same.
+        """
         if self.loss_scale is None:
             return super().optimizer_step(optimizer, model=model, closure=closure, **kwargs)
         if isinstance(getattr(optimizer, "optimizer", optimizer), LBFGS):

@@ -27,6 +27,7 @@ class RoundProducts(TorchFunctionMode):
     def __init__(self, casts: Casts) -> None:
         super().__init__()
         self.casts = casts
+        self.busy = False  # inside a rule: entered twice, it rounds once
 
     def compute(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Compute a product of operands that are cast; what counts products overrides this."""
@@ -39,10 +40,14 @@ class RoundProducts(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        rule = RULES.get(func)
+        rule = None if self.busy else RULES.get(func)
         if rule is None:
             return func(*args, **(kwargs or {}))
-        return rule(self, func, args, dict(kwargs or {}))
+        self.busy = True
+        try:
+            return rule(self, func, args, dict(kwargs or {}))
+        finally:
+            self.busy = False
 
 
 # -- operands ------------------------------------------------------------------------------------
@@ -75,12 +80,13 @@ def _layer(*inputs: str) -> Rule:
 
     def rule(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         bound = {**dict(zip(names, args, strict=False)), **kwargs}
+        out = bound.pop("out", None)
         for name in names:
             cast = _activation if name in inputs else _weight
             bound[name] = cast(mode.casts, bound.get(name))
         operands = [bound.pop(name) for name in names]
         result = mode.compute(func, *operands, *args[len(names) :], **bound)
-        return mode.casts.result(result)
+        return _into(out, mode.casts.result(result))
 
     return rule
 
@@ -89,7 +95,7 @@ def _layer(*inputs: str) -> Rule:
 ADDENDS = frozenset(
     getattr(home, name)
     for home in (torch, Tensor)
-    for name in ("addmm", "addbmm", "baddbmm", "addmv", "addr")
+    for name in ("addmm", "addbmm", "baddbmm", "addmv")
 )
 
 
@@ -98,7 +104,47 @@ def _product(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict
     operands = [_either(mode.casts, x) for x in args]
     named = {key: _either(mode.casts, x) for key, x in kwargs.items()}
     result = mode.casts.result(mode.compute(func, *operands, **named))
-    return result if out is None else out.copy_(result)
+    return _into(out, result)
+
+
+def _into(out: Tensor | None, result: Tensor) -> Tensor:
+    if out is None:
+        return result
+    return out.resize_(result.shape).copy_(result)
+
+
+def _einsum(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Round a contraction of two operands; a sum, a permutation or a table of products is none."""
+    equation, *operands = args
+    if isinstance(equation, str):
+        if len(operands) == 1 and isinstance(operands[0], list | tuple):
+            operands = list(operands[0])
+        inputs, _, output = equation.replace(" ", "").partition("->")
+        terms = inputs.split(",")
+        shared = set.intersection(*(set(t) for t in terms)) - {"."}
+        kept = set(output) if "->" in equation else {c for c in inputs if inputs.count(c) == 1}
+        if len(terms) == 1 or (len(terms) == 2 and not shared - kept):
+            return func(*args, **kwargs)
+        if len(terms) > 2:
+            raise UserError(
+                f"precision: einsum {equation} contracts {len(terms)} operands at once, between "
+                "which nothing can be rounded; write it as products of two"
+            )
+        args = (equation, *operands)
+    return _product(mode, func, args, kwargs)
+
+
+def _linear_cross_entropy(
+    mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    bound = {**dict(zip(("input", "linear_weight", "target"), args, strict=False)), **kwargs}
+    bound.pop("options", None)
+    x, weight, target = bound.pop("input"), bound.pop("linear_weight"), bound.pop("target")
+    if bound.get("ignore_index") is None:
+        bound.pop("ignore_index", None)
+    bias = bound.pop("linear_bias", None)
+    logits = _layer("input")(mode, torch._C._nn.linear, (x, weight, bias), {})
+    return F.cross_entropy(logits, target, **bound)
 
 
 def _reversed_product(
@@ -108,21 +154,36 @@ def _reversed_product(
     return _product(mode, torch.matmul, (left, right), kwargs)
 
 
+def _bind(names: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    bound = {**dict(zip(names.split(), args, strict=False)), **kwargs}
+    if bound.get("max_norm") is not None:  # writes into the table itself
+        with torch.no_grad():
+            torch.embedding_renorm_(
+                bound["weight"], bound["input"], bound.pop("max_norm"), bound.get("norm_type", 2.0)
+            )
+    return bound
+
+
 def _embedding(
     mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
+    names = "input weight padding_idx max_norm norm_type scale_grad_by_freq sparse"
+    bound = _bind(names, args, kwargs)
     # Read first and rounded then: the same values, and no pass over a vocabulary.
-    bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
-    indices, table = bound.pop("input"), bound.pop("weight")
-    rows = mode.compute(func, indices, mode.casts.table(table), *args[2:], **bound)
-    return mode.casts.rows(rows)
+    bound["weight"] = mode.casts.table(bound["weight"])
+    return mode.casts.rows(mode.compute(func, **bound))
 
 
 def _bag(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    bound = {**dict(zip(("input", "weight"), args, strict=False)), **kwargs}
-    indices, table = bound.pop("input"), bound.pop("weight")
-    result = mode.compute(func, indices, mode.casts.weight(table), *args[2:], **bound)
-    return mode.casts.result(result)
+    names = (
+        "input weight offsets max_norm norm_type scale_grad_by_freq mode sparse per_sample_weights "
+        "include_last_offset padding_idx"
+    )
+    bound = _bind(names, args, kwargs)
+    bound["weight"] = mode.casts.weight(bound["weight"])
+    if bound.get("per_sample_weights") is not None:
+        bound["per_sample_weights"] = mode.casts.activation(bound["per_sample_weights"])
+    return mode.casts.result(mode.compute(func, **bound))
 
 
 def _attention(
@@ -161,7 +222,12 @@ def attend(
         key, value = (x.repeat_interleave(repeats, -3) for x in (key, value))
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     cast, result = mode.casts.activation, mode.casts.result
-    scores = result(mode.compute(torch.matmul, cast(query), cast(key).transpose(-2, -1))) * scale
+
+    def scaled(query: Tensor, key: Tensor) -> Tensor:
+        # As a matrix unit's alpha, before the result is rounded: narrow formats overflow else.
+        return query @ key.transpose(-2, -1) * scale
+
+    scores = result(mode.compute(scaled, cast(query), cast(key)))
     if is_causal:
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
         scores = scores.masked_fill(~seen, -torch.inf)
@@ -192,6 +258,7 @@ def _composite(body: Callable[..., Any]) -> Rule:
     inside.__kwdefaults__ = body.__kwdefaults__
 
     def rule(mode: RoundProducts, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        mode.busy = False
         with mode:
             return inside(*args, **kwargs)
 
@@ -220,20 +287,21 @@ RULES: Mapping[Callable[..., Any], Rule] = {
             torch.conv_transpose1d,
             torch.conv_transpose2d,
             torch.conv_transpose3d,
+            torch.convolution,
+            torch.conv_tbc,
         )
     },
+    torch.einsum: _einsum,
     **{
         getattr(home, name): _product
         for home, names in (
             (
                 torch,
-                "matmul mm bmm mv dot vdot inner outer ger addmm addbmm baddbmm addmv addr "
-                "einsum tensordot",
+                "matmul mm bmm mv dot vdot inner addmm addbmm baddbmm addmv tensordot",
             ),
             (
                 Tensor,
-                "matmul __matmul__ mm bmm mv dot vdot inner outer ger addmm addbmm baddbmm "
-                "addmv addr",
+                "matmul __matmul__ mm bmm mv dot vdot inner addmm addbmm baddbmm addmv",
             ),
             (torch.linalg, "matmul vecdot"),
         )
@@ -241,13 +309,14 @@ RULES: Mapping[Callable[..., Any], Rule] = {
     },
     Tensor.__rmatmul__: _reversed_product,
     F.embedding: _embedding,
-    torch.embedding: _embedding,
+    **({F.linear_cross_entropy: _linear_cross_entropy} if hasattr(F, "linear_cross_entropy") else {}),
     F.embedding_bag: _bag,
     F.scaled_dot_product_attention: _attention,
     F.multi_head_attention_forward: _composite(F.multi_head_attention_forward),
     # Checkpointed activations are computed again in the backward pass.
     Tensor.backward: _composite(Tensor.backward),
     torch.autograd.backward: _composite(torch.autograd.backward),
+    torch.autograd.grad: _composite(torch.autograd.grad),
     **{
         getattr(home, name): _refused(what)
         for home, names, what in (
@@ -255,9 +324,13 @@ RULES: Mapping[Callable[..., Any], Rule] = {
              "a recurrent layer"),
             (torch, "_native_multi_head_attention _transformer_encoder_layer_fwd",
              "a fused transformer layer"),
-            (torch, "chain_matmul", "a chain of products"),
-            (torch.linalg, "multi_dot", "a chain of products"),
-            (Tensor, "addmm_ addbmm_ baddbmm_ addmv_ addr_ __imatmul__", "a product in place"),
+            (torch, "chain_matmul matrix_power", "a chain of products"),
+            (torch.linalg, "multi_dot matrix_power", "a chain of products"),
+            (torch, "_convolution embedding_bag smm hspmm sspaddmm", "a function of torch's inside"),
+            (torch.sparse, "mm addmm", "a sparse product"),
+            (F, "grouped_mm scaled_mm scaled_grouped_mm", "a grouped or scaled product"),
+            (torch, "_grouped_mm _scaled_mm", "a grouped or scaled product"),
+            (Tensor, "addmm_ addbmm_ baddbmm_ addmv_ __imatmul__", "a product in place"),
         )
         for name in names.split()
         if hasattr(home, name)

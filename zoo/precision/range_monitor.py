@@ -6,6 +6,7 @@ watches products as they are computed, in any precision, and changes nothing.
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -41,15 +42,20 @@ class RangeMonitor(Callback):
     """
 
     def __init__(
-        self, every_steps: int = 100, formats: tuple[str, ...] = ("fp169", "fp16", "bf16")
+        self,
+        every_steps: int = 100,
+        formats: Sequence[str] | str | None = ("fp169", "fp16", "bf16"),
     ) -> None:
+        formats = (formats,) if isinstance(formats, str) else tuple(formats or ())
         for name in formats:
             if name not in FORMATS:
                 raise UserError(
-                    f"callbacks.ranges.formats={name}: no such format{suggest(name, FORMATS)}"
+                    f"callbacks.ranges.formats={name}: no such format{suggest(str(name), FORMATS)}"
                 )
-        if every_steps < 1:
-            raise UserError(f"callbacks.ranges.every_steps={every_steps}: must be 1 or more")
+        if not isinstance(every_steps, int) or every_steps < 1:
+            raise UserError(
+                f"callbacks.ranges.every_steps={every_steps}: must be a whole number, 1 or more"
+            )
         self.every_steps = every_steps
         self.formats: dict[str, FloatFormat] = {name: FORMATS[name] for name in formats}
         self.over_training: dict[int, dict[Kind, Exponents]] = {}
@@ -96,14 +102,12 @@ class RangeMonitor(Callback):
             self._step = {}
             self._watch(trainer)
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Stop watching once the update is made, and keep what was seen."""
+    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop watching once the update's last gradient is there, and keep what was seen."""
         if self._step is None or trainer.fit_loop._should_accumulate():
             return
         self._open.close()
-        self._keep(trainer.global_step - 1, self._step)
+        self._keep(trainer.global_step + 1, self._step)
         self._new, self._step = self._step, None
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -157,7 +161,7 @@ class RangeMonitor(Callback):
     # -- what comes of it ----------------------------------------------------------------------
 
     def measures(self) -> dict[str, float]:
-        """Return `num/KIND/FORMAT/LOSS` of the last watched step, once."""
+        """Return `num/KIND/FORMAT/LOSS` of the update just made, once, where it was watched."""
         found = {}
         for kind, exponents in self._new.items():
             for name, fmt in self.formats.items():

@@ -48,14 +48,17 @@ def quantize(x: Tensor, fmt: FloatFormat, *, generator: torch.Generator | None =
         return quantize(x.float(), fmt, generator=generator).to(x.dtype)
     if x.numel() == 0:
         return torch.empty_like(x)
-    dense = x.detach() if _is_dense(x) else x.detach().contiguous()
+    x = x.detach().resolve_neg()
+    dense = x if _is_dense(x) else x.contiguous()
     # One long vector, whatever the shape and the layout: one compiled function for all of them.
     vector = as_vector(dense)
     noise = None
     if fmt.rounding == "stochastic":
         noise = torch.rand(vector.shape, dtype=x.dtype, device=x.device, generator=generator)
     rounded = _fused(vector, noise, fmt)
-    return rounded.as_strided(dense.shape, dense.stride())
+    # Not a view of the vector: autograd lets no one write into a view that a function returns.
+    whole = torch.empty(0, dtype=x.dtype, device=x.device)
+    return whole.set_(rounded.untyped_storage(), 0, dense.shape, dense.stride())
 
 
 class _StraightThrough(torch.autograd.Function):
@@ -91,6 +94,7 @@ def _refuse(x: Tensor, fmt: FloatFormat) -> None:
 
 def as_vector(x: Tensor) -> Tensor:
     """Return the elements in the order of memory, without a copy where they fill it."""
+    x = x.resolve_neg()
     dense = x if _is_dense(x) else x.contiguous()
     return dense.as_strided((dense.numel(),), (1,))
 

@@ -110,7 +110,7 @@ def cost_of_step(
         cost = cost_of_products(net, task.example(batch_size), bits)
     except Exception:  # as above
         return None
-    return Cost(cost.bit_flops * accumulate, cost.bytes_moved * accumulate)
+    return Cost(cost.bit_flops * accumulate, cost.bytes_moved * accumulate, cost.escaped)
 
 
 def _uncompiled(net: nn.Module) -> nn.Module:
