@@ -195,14 +195,17 @@ def _program(
     from torch._inductor import standalone_compile
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    vectors = [torch.ones(64, dtype=dtype, device=device)]
+    # The compiler shares work among threads where the length that it is shown is worth it; the
+    # option keeps its cache from taking one program for the other.
+    length = 64 if small else 64 * _GRAIN
+    options = {"config_patches": {"cpp.threads": 1}} if small and device == "cpu" else {}
+    vectors = [torch.ones(length, dtype=dtype, device=device)]
     if fmt.rounding == "stochastic":
         vectors.append(torch.ones_like(vectors[0]))
 
     def equation(*vectors: Tensor) -> Tensor:
         return _round(vectors[0], vectors[1] if len(vectors) > 1 else None, fmt)
 
-    options = {"config_patches": {"cpp.threads": 1}} if small and device == "cpu" else {}
     try:
         with torch.inference_mode(False), torch.no_grad():
             graph = make_fx(equation, tracing_mode="symbolic")(*vectors)
