@@ -151,12 +151,24 @@ class Run:
                 ) from None
             for scraps in self.folder.glob(".*.tmp"):  # of a process that was killed as it wrote
                 scraps.unlink()
-            if self.config["force"] and (self.folder / "record.json").exists():
+            if (self.config["force"] or self._ended_unwatched()) and (
+                self.folder / "record.json"
+            ).exists():
                 # Once: a forced run that is cut off has no record and goes on like any other.
                 (self.folder / "last.ckpt").unlink(missing_ok=True)
                 (self.folder / "record.json").replace(self.folder / "record.before-force.json")
             hardware.reset_peak_memory()
         return self
+
+    def _ended_unwatched(self) -> bool:
+        """Whether the run has ended without the ranges that are asked for now."""
+        if not (self.config.get("callbacks") or {}).get("ranges"):
+            return False
+        record = self.record
+        unwatched = record is not None and record.ranges is None
+        if unwatched:
+            print(f"run {self.id} has ended unwatched, and is trained again to see its ranges")
+        return unwatched
 
     def __exit__(self, *exception: object) -> None:
         if self._lock is not None:

@@ -164,6 +164,7 @@ def test_a_run_records_its_ranges(train_here: Train) -> None:
     assert record.ranges is not None
     assert plain.ranges is None
     assert record.metrics["test/loss"] == plain.metrics["test/loss"]  # it only watches
+    assert record.id == plain.id  # so it is the same run, which is trained again to be seen
     assert set(record.ranges.over_training) == set(KINDS)
     assert record.ranges.over_training["weights"].step == [1, 3, 5]
     layers = record.ranges.by_layer["weights"].layer

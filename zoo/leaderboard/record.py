@@ -27,6 +27,7 @@ NOT_IN_CONFIG = (
     "data.num_workers",
     "callbacks.checkpoint.",
     "callbacks.progress.",
+    "callbacks.ranges.",  # it watches, and changes no bit
 )
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
