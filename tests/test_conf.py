@@ -189,6 +189,7 @@ def test_every_combination_of_the_groups_that_decide_a_result() -> None:
     assert 0 < refused < count / 4
 
 
+@pytest.mark.exhaustive  # two minutes; the tests above show it section by section
 @pytest.mark.parametrize("model", AXES["model"])
 def test_hydra_composes_every_model_with_every_data_precision_optimizer_and_delay(
     model: str,

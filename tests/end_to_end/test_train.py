@@ -189,12 +189,13 @@ def test_the_default_run_learns_and_typed_again_says_it_is_done(
     assert (tmp_path / "outputs" / record.id / "record.json").stat().st_mtime_ns == stamp
 
 
-def test_precision_169_says_what_to_type_until_it_trains(run_train: Runner, tmp_path: Path) -> None:
+def test_precision_169_literally_trains(run_train: Runner, tmp_path: Path) -> None:
     done = run_train("precision=169", *TINY)
-    assert done.returncode == 2
-    assert done.stderr.startswith("train.py: precision=fp169: ")
-    assert len(done.stderr.splitlines()) == 1
-    assert not any(tmp_path.glob("outputs/*/record.json"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "emulated arithmetic" in done.stdout
+    record = load_records(tmp_path / "outputs")[0]
+    assert record.emulated
+    assert record.config["precision"]["mantissa_bits"] == 9
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,19 @@ def test_each_job_of_a_multirun_is_a_run_of_its_own(run_train: Runner, tmp_path:
         assert "resnet8" in text
 
 
+def test_the_ranges_of_a_run_are_drawn_in_wandb(run_train: Runner, tmp_path: Path) -> None:
+    done = run_train("logger=wandb", "callbacks=ranges", *TINY, WANDB_MODE="offline")
+    assert done.returncode == 0, done.stderr
+    record = load_records(tmp_path / "outputs")[0]
+    drawn = [
+        p.read_text() for p in (tmp_path / "outputs" / record.id).rglob("media/html/**/*.html")
+    ]
+    assert len(drawn) == 2
+    assert all("<svg" in text and "fp169" in text for text in drawn)
+    folder = next((tmp_path / "outputs" / record.id).glob("wandb/offline-run-*"))
+    assert "num/gradients/fp16/subnormal" in json.dumps(inspect(folder))
+
+
 def test_a_server_that_is_gone_does_not_stop_training(run_train: Runner, tmp_path: Path) -> None:
     done = run_train(
         *TINY, timeout=200, WANDB_API_KEY="k" * 40, WANDB_BASE_URL="http://127.0.0.1:9"
