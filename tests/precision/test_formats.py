@@ -1,7 +1,7 @@
 """The derived numbers of a format against the tables, gfloat and torch."""
 
 import math
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import pytest
 import torch
@@ -104,7 +104,10 @@ def test_a_preset_has_the_widths_of_its_name(precision: str) -> None:
     fmt = FloatFormat(
         section.exponent_bits, section.mantissa_bits, **{w: section[w] for w in words}
     )
-    assert fmt == FORMATS[precision.removesuffix("_emulated")]
+    # Trained in E4M3, what is beyond 448 is 448: NaN, the format's own rule, ends the run.
+    named = FORMATS[precision.removesuffix("_emulated")]
+    saturating = replace(named, overflow="saturate")
+    assert fmt == (saturating if precision == "fp8_e4m3" else named)
 
 
 @pytest.mark.parametrize(("name", "fmt"), NAMED)
