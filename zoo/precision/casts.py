@@ -77,7 +77,8 @@ class Casts:
 
     def rows(self, x: Tensor) -> Tensor:
         """Cast what was read from a table: weights that are activations from here on."""
-        if self.formats["weights"] != self.formats["activations"]:
+        fmt = self.formats["weights"]
+        if fmt is not None and fmt != self.formats["activations"]:
             x = _Cast.apply(x, self, "weights", None)
         return self.result(x)
 
