@@ -46,14 +46,7 @@ class ConvNet(nn.Module):
 
 
 def conv_net_by_hand(p: State, x: Tensor, y: Tensor, formats: Any, scale: float) -> State:
-    w, a = (
-        (lambda t: round_to(t, formats["weights"])),
-        (lambda t: round_to(t, formats["activations"])),
-    )
-    g, wg = (
-        (lambda t: round_to(t, formats["gradients"])),
-        (lambda t: round_to(t, formats["weight_gradients"])),
-    )
+    w, a, g, wg = (rounder(formats[kind]) for kind in KINDS)
 
     def conv1(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
         return F.conv2d(x, w, b, padding=1)
@@ -115,14 +108,7 @@ class AttentionNet(nn.Module):
 
 
 def attention_net_by_hand(p: State, x: Tensor, y: Tensor, formats: Any, scale: float) -> State:
-    w, a = (
-        (lambda t: round_to(t, formats["weights"])),
-        (lambda t: round_to(t, formats["activations"])),
-    )
-    g, wg = (
-        (lambda t: round_to(t, formats["gradients"])),
-        (lambda t: round_to(t, formats["weight_gradients"])),
-    )
+    w, a, g, wg = (rounder(formats[kind]) for kind in KINDS)
     nw, nb = p["norm.weight"], p["norm.bias"]
 
     def norm(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
@@ -179,6 +165,10 @@ def attention_net_by_hand(p: State, x: Tensor, y: Tensor, formats: Any, scale: f
         "head.weight": wg(dw3),
         "logits": c3,
     }
+
+
+def rounder(fmt: FloatFormat | None) -> Callable[[Tensor], Tensor]:
+    return lambda x: round_to(x, fmt)
 
 
 def round_to(x: Tensor, fmt: FloatFormat | None) -> Tensor:
