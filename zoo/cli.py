@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 import zoo
+from zoo.delay.analysis.cli import analyse
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.store import scan
@@ -24,6 +25,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(analyse, name="analyse")
 
 OutputDir = Annotated[
     Path, typer.Option("--output-dir", envvar="ZOO_OUTPUT", help="where runs leave their records")
