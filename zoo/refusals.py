@@ -61,6 +61,31 @@ def no_delay_has_no_keys(delay: Section) -> str | None:
     return f"delay.{extra[0]}: delay=none has no such key; type delay=none alone"
 
 
+def delay_ends_before_training(delay: Section, trainer: Section) -> str | None:
+    return delay_fits(delay, trainer["max_steps"])
+
+
+def delay_fits(delay: Section, updates: int | None) -> str | None:
+    """Say so where no gradient would be as late as it is meant to be; `updates` of the training."""
+    steps = delay.get("steps") or 0
+    if updates is None or steps < updates:
+        return None
+    return (
+        f"delay.steps={steps}: the training ends after {updates} updates; type a smaller "
+        "delay.steps, or a larger budget such as trainer.max_epochs=20"
+    )
+
+
+def braking_has_momentum(optimizer: Section) -> str | None:
+    betas = optimizer.get("betas") or [None]
+    if "rho" not in optimizer or 0 not in (optimizer.get("momentum"), betas[0]):
+        return None
+    return (
+        f"optimizer={optimizer['name']}: without momentum there is no velocity to brake; "
+        "type optimizer.momentum=0.9, optimizer.betas=[0.9,0.999] or optimizer=sgd"
+    )
+
+
 def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | None:
     mixes = task.get("mixup") or task.get("cutmix")
     if not mixes or (data["batch_size"] // trainer["devices"]) % 2 == 0:
@@ -106,6 +131,8 @@ RULES: tuple[Rule, ...] = (
     batch_norm_has_a_batch,
     one_clock,
     no_delay_has_no_keys,
+    delay_ends_before_training,
+    braking_has_momentum,
     mixup_has_pairs,
     vgg_has_pixels,
     rounding_sees_the_products,

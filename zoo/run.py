@@ -34,6 +34,7 @@ from zoo.loggers import summarise
 from zoo.overrides import ROOT
 from zoo.precision import RangeMonitor
 from zoo.precision.cost import Cost
+from zoo.refusals import delay_fits
 from zoo.tasks.base import Task, cost_of_step, flops_of_step
 
 CURATED = ROOT / "leaderboards" / "records"
@@ -79,6 +80,9 @@ class Run:
             batch_size=data.batch_size,
         )
         data.total_batches = self.budget.total_batches
+        refusal = delay_fits(config["delay"], self.budget.max_steps)
+        if refusal is not None:
+            raise UserError(refusal)
         self.recorder = Recorder(
             self.budget,
             config["trainer"]["log_every_steps"],
@@ -89,6 +93,7 @@ class Run:
         self.flops: tuple[int, int] | None = None
         self.cost: Cost | None = None
         self.monitor: RangeMonitor | None = None
+        self.delay: Any = None  # the callback, where there is a delay
         self._lock: IO[str] | None = None
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
@@ -192,6 +197,9 @@ class Run:
             if isinstance(callback, RangeMonitor):
                 self.monitor = callback
             callbacks.append(callback)
+        if "_target_" in self.config["delay"]:
+            self.delay = build(self.config["delay"])
+            callbacks.insert(0, self.delay)
         arguments = dict(self.arithmetic.trainer)
         return Trainer(
             accelerator="gpu" if self.device == "cuda" else self.device,
@@ -349,6 +357,8 @@ class Run:
             "mem/peak_bytes": hardware.peak_memory_bytes(self.device),
             "model/parameters": sum(p.numel() for p in task.net.parameters()),
         }
+        if self.delay is not None:
+            values["mem/history_bytes"] = self.delay.history_bytes
         if self.cost is not None:
             values["cost/bit_flops"] = self.cost.bit_flops * r.steps
             values["cost/bytes_moved"] = self.cost.bytes_moved * r.steps

@@ -77,6 +77,13 @@ class OptimizerSection(_Open):
         None, min_length=2, max_length=2
     )
     eps: float | None = Field(None, ge=0)
+    rho: float | None = None
+    granularity: Literal["filter", "tensor", "model"] | None = None
+
+
+class DelaySection(_Open):
+    steps: int | None = Field(None, ge=0)
+    warmup: Literal["fill", "skip"] | None = None
 
 
 class SchedulerSection(_Open):
@@ -125,7 +132,7 @@ class Schema(_Section):
     precision: PrecisionSection
     optimizer: OptimizerSection
     scheduler: SchedulerSection
-    delay: _Open
+    delay: DelaySection
     trainer: TrainerSection
     callbacks: dict[str, Any] = Field(default_factory=dict)
     logger: LoggerSection

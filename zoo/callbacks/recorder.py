@@ -118,7 +118,7 @@ class Recorder(Callback):
         rate = self.per_second(self.samples)
         if rate is not None:
             self.latest["perf/samples_per_s"] = rate
-        self._note(trainer, _measures([trainer.precision_plugin]))
+        self._note(trainer, _measures([trainer.precision_plugin, *trainer.optimizers]))
         logged = {k: v for k, v in self.latest.items() if k.startswith(("train/", "perf/"))}
         for key, value in logged.items():
             if key != "perf/samples_per_s":

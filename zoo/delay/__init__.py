@@ -1,1 +1,25 @@
-"""Gradient delay. This version has `delay=none` alone: each gradient is applied at once."""
+"""Gradient delay: what is computed on old weights, as Lightning callbacks.
+
+The names are imported when they are first asked for: the analysis needs no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zoo.delay.constant import ConstantDelay
+    from zoo.delay.history import History
+
+_HOMES = {
+    "constant": ("ConstantDelay",),
+    "history": ("History",),
+}
+
+__all__ = ["ConstantDelay", "History"]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"zoo.delay.{home}"), name)
+    raise AttributeError(f"module 'zoo.delay' has no attribute {name!r}")

@@ -1,6 +1,28 @@
 """Optimizers and learning-rate schedules."""
 
+from zoo.optim.braking import AdaptiveBraking, AdaptiveBrakingAdamW
 from zoo.optim.decoupled import DecoupledAdamW
-from zoo.optim.timm import timm_optimizer
+from zoo.optim.peers import (
+    Dana,
+    DelayCompensated,
+    DelayScaledLR,
+    GapAware,
+    LoweredMomentum,
+    StalenessAware,
+)
+from zoo.optim.timm import register, timm_optimizer
 
-__all__ = ["DecoupledAdamW", "timm_optimizer"]
+__all__ = [
+    "AdaptiveBraking",
+    "AdaptiveBrakingAdamW",
+    "Dana",
+    "DecoupledAdamW",
+    "DelayCompensated",
+    "DelayScaledLR",
+    "GapAware",
+    "LoweredMomentum",
+    "StalenessAware",
+    "timm_optimizer",
+]
+
+register()

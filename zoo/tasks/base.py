@@ -44,7 +44,14 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
-        scheduler = LambdaLR(optimizer, lambda _: self._schedule(self._progress(self._updates())))
+
+        def factor(_: int) -> float:
+            progress = self._progress(self._updates())
+            if hasattr(optimizer, "at_progress"):  # it has a schedule of its own
+                optimizer.at_progress(progress)
+            return self._schedule(progress)
+
+        scheduler = LambdaLR(optimizer, factor)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
