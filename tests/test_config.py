@@ -62,6 +62,11 @@ def test_the_search_path_makes_no_group_of_other_folders() -> None:
         (["model=vgg11", "model.dpth=3"], "model.dpth: no such key; did you mean model.depth"),
         (["seed"], "seed: an override is KEY=VALUE"),
         (["model=timm", "model.width=2"], "model.width: no such key"),
+        (
+            ["precision=fp8_e4m3,fp8_e5m2", "precision.loss_scale=dynamic"],
+            "type ++precision.loss_scale=dynamic",
+        ),
+        (["precision=choice(169,bf16)", "precision.los_scale=1"], "did you mean precision.loss"),
     ],
 )
 def test_a_mistake_ends_in_one_sentence(overrides: list[str], sentence: str) -> None:

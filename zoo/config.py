@@ -7,6 +7,7 @@ too, so that a script needs one import.
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -61,10 +62,21 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
     with session():
         keys = flatten(OmegaConf.to_container(hydra.compose("train"), resolve=False))  # type: ignore[arg-type]
         picks = [o for o in overrides if "=" in o and (CONF / o.partition("=")[0]).is_dir()]
+        firsts = [re.sub(r"=(?:choice\()?\s*([^,()]+).*", r"=\1", o) for o in picks]
         with contextlib.suppress(Exception):  # an option that is not there is said below
-            keys = flatten(OmegaConf.to_container(hydra.compose("train", picks), resolve=False))  # type: ignore[arg-type]
+            keys = flatten(OmegaConf.to_container(hydra.compose("train", firsts), resolve=False))  # type: ignore[arg-type]
     sections = {key.rsplit(".", n)[0]: None for key in keys for n in range(1, key.count(".") + 1)}
-    return explain(overrides, {**sections, **keys}) or UserError(first_line(error))
+    found = explain(overrides, {**sections, **keys})
+    if found is None:
+        swept = {o.partition("=")[0] for o, first in zip(picks, firsts, strict=True) if o != first}
+        for override in overrides:
+            group = override.partition(".")[0]
+            if group in swept:  # Hydra looks for the key in the group's default option
+                return UserError(
+                    f"{override}: while {group} is swept, a key of its options is typed with two "
+                    f"plus signs; type ++{override}"
+                )
+    return found or UserError(first_line(error))
 
 
 def launch(task: Callable[[DictConfig], Any]) -> None:
