@@ -1,4 +1,4 @@
-"""Gradient delay: what is computed on old weights, as Lightning callbacks.
+"""Gradient delay: what is computed on old weights, and where a model's layers are cut apart.
 
 The names are imported when they are first asked for: the analysis needs no torch.
 """
@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.delay.constant import ConstantDelay
     from zoo.delay.history import History
+    from zoo.delay.stages import Stage, pipeline_stages
 
 _HOMES = {
     "constant": ("ConstantDelay",),
     "history": ("History",),
+    "stages": ("Stage", "pipeline_stages"),
 }
 
-__all__ = ["ConstantDelay", "History"]
+__all__ = ["ConstantDelay", "History", "Stage", "pipeline_stages"]
 
 
 def __getattr__(name: str) -> Any:
