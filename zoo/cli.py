@@ -15,6 +15,7 @@ from zoo.errors import UserError, suggest
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
+from zoo.verbs.stages import stages
 
 ROOT = Path(__file__).resolve().parent.parent
 LEADERBOARDS = ROOT / "leaderboards"
@@ -247,6 +248,9 @@ def merge(
     else:
         print(f"{len(chosen)} records are curated now")
         print_problems(Console(), problems)
+
+
+app.command()(stages)
 
 
 def main() -> None:

@@ -1,0 +1,44 @@
+"""What a model and a task must know of a data set, without its files."""
+
+from typing import Any, NamedTuple
+
+from zoo.data.cifar import CLASSES
+
+
+class Images(NamedTuple):
+    """Classes, channels and pixels of an image set."""
+
+    num_classes: int
+    in_chans: int
+    image_size: int
+
+
+# `data.image_size` overrides the last number where the set has that key.
+IMAGES = {
+    "zoo.data.digits": Images(10, 1, 8),
+    "zoo.data.cifar10": Images(CLASSES["cifar10"], 3, 32),
+    "zoo.data.cifar100": Images(CLASSES["cifar100"], 3, 32),
+    "zoo.data.imagenet": Images(1000, 3, 224),
+}
+
+
+def arguments_without_files(
+    section: dict[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Return what the set's `model_arguments()` and `task_arguments()` would.
+
+    Args:
+        section: the configuration's section `data`.
+
+    Returns:
+        None where the set is not one of ours: then only its files can tell.
+    """
+    images = IMAGES.get(section["_target_"])
+    if images is None:
+        return None
+    num_classes, in_chans, own_size = images
+    size = section.get("image_size", own_size)
+    return (
+        {"num_classes": num_classes, "in_chans": in_chans},
+        {"num_classes": num_classes, "image_shape": (in_chans, size, size)},
+    )

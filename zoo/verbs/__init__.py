@@ -1,0 +1,1 @@
+"""Verbs of the `zoo` command that are too long for zoo/cli.py."""
