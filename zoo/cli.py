@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 import zoo
-from zoo.delay.analysis.cli import analyse
+from zoo.verbs.analyse import analyse
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.store import scan
