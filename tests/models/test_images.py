@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 import timm
 import torch
+from timm.layers import FilterResponseNormTlu2d
 from torch import nn
 
 import zoo.models
 from zoo.errors import UserError
 from zoo.models import CifarResNet, CifarVGG, timm_model
+from zoo.models.norms import Layers
+from zoo.models.online_norm import OnlineNorm2d
 
 OURS = [f"cifar_resnet{d}" for d in (8, 20, 32, 44, 56, 110)] + [
     f"cifar_vgg{d}" for d in (11, 13, 16)
@@ -74,14 +77,16 @@ def test_timm_creates_every_model_and_its_interface_holds(name: str) -> None:
     assert net.pretrained_cfg["num_classes"] == 10
 
 
-@pytest.mark.parametrize("norm", ["batch", "group", "none"])
+@pytest.mark.parametrize("norm", ["batch", "group", "group_ws", "frn", "online", "none"])
 @pytest.mark.parametrize("model", [CifarResNet, CifarVGG])
 def test_norms(model: type[nn.Module], norm: str) -> None:
     net = model(width=8, norm=norm, group_size=4)
     kinds = {type(m) for m in net.modules()}
     assert (nn.BatchNorm2d in kinds) == (norm == "batch")
-    assert (nn.GroupNorm in kinds) == (norm == "group")
-    if norm == "group":
+    assert (nn.GroupNorm in kinds) == (norm in ("group", "group_ws"))
+    assert (FilterResponseNormTlu2d in kinds) == (norm == "frn")
+    assert (OnlineNorm2d in kinds) == (norm == "online")
+    if norm in ("group", "group_ws"):
         for m in net.modules():
             if isinstance(m, nn.GroupNorm):
                 assert m.num_channels // m.num_groups == 4
@@ -100,7 +105,7 @@ def test_the_deepest_net_without_normalisation_keeps_its_scale() -> None:
 
 
 def test_each_block_adds_to_its_input() -> None:
-    block = zoo.models.resnet.PreActBlock(8, 8, 1, "batch", 2).eval()
+    block = zoo.models.resnet.PreActBlock(8, 8, 1, Layers("batch")).eval()
     nn.init.zeros_(block.conv2.weight)
     x = torch.randn(2, 8, 5, 5)
     assert torch.equal(block(x), x)

@@ -12,30 +12,31 @@ from typing import Any
 import torch
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from zoo.errors import UserError
-from zoo.models.norms import Norm, make_norm
+from zoo.models.norms import Layers, Norm
 
 
 class PreActBlock(nn.Module):
     """x + conv(relu(norm(conv(relu(norm(x))))))."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm, group_size: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, layers: Layers) -> None:
         super().__init__()
-        biased = norm == "none"
-        self.norm1 = make_norm(norm, inputs, group_size)
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=biased)
-        self.norm2 = make_norm(norm, outputs, group_size)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=biased)
+        self.norm1 = layers.make_norm(inputs)
+        self.conv1 = layers.make_conv(inputs, outputs, 3, stride)
+        self.norm2 = layers.make_norm(outputs)
+        self.conv2 = layers.make_conv(outputs, outputs, 3)
         changes = stride != 1 or inputs != outputs
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride, bias=False) if changes else None
+        self.shortcut = (
+            layers.make_conv(inputs, outputs, 1, stride, biased=False) if changes else None
+        )
+        self.act = layers.make_act()
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        h = F.relu(self.norm1(x_BCHW))
+        h = self.act(self.norm1(x_BCHW))
         skip = x_BCHW if self.shortcut is None else self.shortcut(h)
         h = self.conv1(h)
-        h = self.conv2(F.relu(self.norm2(h)))
+        h = self.conv2(self.act(self.norm2(h)))
         return h + skip
 
 
@@ -47,8 +48,9 @@ class CifarResNet(nn.Module):
         in_chans: channels of the images.
         depth: 8, 14, 20, ...
         width: channels of the first stage.
-        norm: batch, group or none.
-        group_size: channels of one group, where norm is group.
+        norm: a word of zoo.models.norms: batch, group, group_ws, frn, online or none.
+        group_size: channels of one group, where norm is group or group_ws.
+        group_size_doubles: whether that is of the first stage, and doubles as the width does.
 
     Raises:
         UserError: another depth, or groups that do not divide the channels.
@@ -62,6 +64,7 @@ class CifarResNet(nn.Module):
         width: int = 16,
         norm: Norm = "batch",
         group_size: int = 2,
+        group_size_doubles: bool = False,
     ) -> None:
         super().__init__()
         blocks, rest = divmod(depth - 2, 6)
@@ -73,16 +76,18 @@ class CifarResNet(nn.Module):
             raise UserError(f"model.width={width}: must be at least 1; type model.width=16")
         self.num_classes = num_classes
         self.num_features = self.head_hidden_size = 4 * width
-        self.stem = nn.Conv2d(in_chans, width, 3, 1, 1, bias=norm == "none")
-        layers: list[nn.Module] = []
+        layers = Layers(norm, group_size, width if group_size_doubles else None)
+        self.stem = layers.make_conv(in_chans, width, 3)
+        stages: list[nn.Module] = []
         channels = width
         for stage, outputs in enumerate((width, 2 * width, 4 * width)):
             for block in range(blocks):
                 stride = 2 if stage > 0 and block == 0 else 1
-                layers.append(PreActBlock(channels, outputs, stride, norm, group_size))
+                stages.append(PreActBlock(channels, outputs, stride, layers))
                 channels = outputs
-        self.blocks = nn.Sequential(*layers)
-        self.norm = make_norm(norm, channels, group_size)
+        self.blocks = nn.Sequential(*stages)
+        self.norm = layers.make_norm(channels)
+        self.act = layers.make_act()
         self.reset_classifier(num_classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -98,7 +103,7 @@ class CifarResNet(nn.Module):
 
     def forward_features(self, x_BCHW: Tensor) -> Tensor:
         """Return the last feature map: (B, 4w, H/4, W/4)."""
-        return F.relu(self.norm(self.blocks(self.stem(x_BCHW))))
+        return self.act(self.norm(self.blocks(self.stem(x_BCHW))))
 
     def forward_head(self, x_BCHW: Tensor, pre_logits: bool = False) -> Tensor:
         """Return logits (B, num_classes), or the pooled features (B, 4w)."""

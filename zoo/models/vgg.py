@@ -12,7 +12,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from zoo.errors import UserError
-from zoo.models.norms import Norm, make_norm
+from zoo.models.norms import Layers, Norm
 
 # Convolutions of each of the five stages; widths are w, 2w, 4w, 8w, 8w; each stage ends in a pool.
 STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
@@ -26,9 +26,10 @@ class CifarVGG(nn.Module):
         in_chans: channels of the images.
         depth: 11, 13 or 16.
         width: channels of the first stage.
-        norm: batch, group or none.
-        group_size: channels of one group, where norm is group.
+        norm: a word of zoo.models.norms: batch, group, group_ws, frn, online or none.
+        group_size: channels of one group, where norm is group or group_ws.
         dropout: probability before each hidden layer of the head.
+        group_size_doubles: whether the group size is of the first stage, and doubles with the width.
 
     Raises:
         UserError: another depth, or groups that do not divide the channels.
@@ -43,25 +44,27 @@ class CifarVGG(nn.Module):
         norm: Norm = "batch",
         group_size: int = 2,
         dropout: float = 0.5,
+        group_size_doubles: bool = False,
     ) -> None:
         super().__init__()
         if depth not in STAGES:
             raise UserError(f"model.depth={depth}: there is VGG-11, 13 and 16; type model.depth=11")
         if width < 1:
             raise UserError(f"model.width={width}: must be at least 1; type model.width=64")
-        layers: list[nn.Module] = []
+        layers = Layers(norm, group_size, width if group_size_doubles else None)
+        features: list[nn.Module] = []
         channels = in_chans
         for convolutions, factor in zip(STAGES[depth], (1, 2, 4, 8, 8), strict=True):
             for _ in range(convolutions):
                 outputs = factor * width
-                layers += [
-                    nn.Conv2d(channels, outputs, 3, 1, 1, bias=norm == "none"),
-                    make_norm(norm, outputs, group_size),
-                    nn.ReLU(inplace=True),
+                features += [
+                    layers.make_conv(channels, outputs, 3),
+                    layers.make_norm(outputs),
+                    layers.make_act(inplace=True),
                 ]
                 channels = outputs
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
+            features.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*features)
         self.num_features = self.head_hidden_size = channels
         self.pre_logits = nn.Sequential(
             nn.Dropout(dropout),
