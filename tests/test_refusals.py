@@ -12,7 +12,26 @@ from zoo.schema import Schema
     ("overrides", "sentence"),
     [
         (["trainer.max_epochs=null"], "no budget is set"),
-        (["data.batch_size=1"], "model.norm=batch: batch norm"),
+        (
+            ["data.batch_size=1"],
+            "model.norm=batch: batch norm has no variance to take at one sample a device; type "
+            "model.norm=group, group_ws, frn or online, or a larger data.batch_size",
+        ),
+        (
+            ["model.norm=online", "trainer.devices=2"],
+            "model.norm=online: its statistics follow one stream of samples, and "
+            "trainer.devices=2 have as many; type trainer.devices=1 or",
+        ),
+        (
+            ["model.norm=online", "precision=169", "precision.loss_scale=dynamic"],
+            "the loss scale of precision=fp169 changes between them; type precision=bf16 or",
+        ),
+        (["model.norm=online", "precision=fp16"], "the loss scale of precision=fp16 changes"),
+        (
+            ["optimizer=adamw", "optimizer.scale_from.batch_size=128"],
+            "optimizer.scale_from.batch_size=128: the rule scales lr and momentum together, and "
+            "optimizer=adamw has no momentum; type optimizer=sgd or",
+        ),
         (["model=vgg11"], "type data.image_size=32"),
         (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),

@@ -23,6 +23,14 @@ from zoo.errors import UserError
         (["trainer.max_steps=1.5"], "trainer.max_steps=1.5: input should be a valid integer"),
         (["trainer.max_steps=10000000000000000"], "less than or equal to"),
         (["optimizer.nesterov=maybe"], "optimizer.nesterov=maybe: input should be a valid boolean"),
+        (
+            ["optimizer.scale_from=128"],
+            "optimizer.scale_from=128: is of a number of samples; "
+            "type optimizer.scale_from.batch_size=128",
+        ),
+        (["optimizer.scale_from.batch_size=0"], "optimizer.scale_from.batch_size=0: input should"),
+        (["+optimizer.scale_from.samples=9"], "optimizer.scale_from.samples: no such key"),
+        (["model.group_size_doubles=maybe"], "model.group_size_doubles=maybe: input should be"),
         (["data.flip=maybe"], "data.flip=maybe: input should be a valid boolean"),
         (["scheduler=steps", "scheduler.fractions=3"], "scheduler.fractions=3: input should be"),
         (
@@ -57,6 +65,33 @@ def test_numbers_take_the_schemas_type() -> None:
     one, other = (check(compose([f"optimizer.lr={lr}"])) for lr in ("1", "1.0"))
     assert one == other
     assert isinstance(one["optimizer"]["lr"], float)
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        "model.group_size_doubles=false",
+        "model.group_size_doubles=no",
+        "optimizer.scale_from.batch_size=null",
+        "optimizer.scale_from=null",
+        "optimizer.scale_from={}",
+        "~optimizer.scale_from",
+    ],
+)
+def test_what_came_later_and_is_off_leaves_the_configuration_as_it_was(off: str) -> None:
+    """So that runs keep the ids that they had before there was such a key."""
+    config = check(compose([off]))
+    assert config == check(compose())
+    assert "group_size_doubles" not in config["model"]
+    assert "scale_from" not in config["optimizer"]
+
+
+@pytest.mark.parametrize("typed", ["scale_from.batch_size=128", "scale_from={batch_size: 128}"])
+def test_the_batch_size_of_a_recipe_is_part_of_the_run(typed: str) -> None:
+    for plus in ("", "+", "++"):
+        section = check(compose([f"{plus}optimizer.{typed}"]))["optimizer"]
+        assert section["scale_from"] == {"batch_size": 128}
+        assert (section["lr"], section["momentum"]) == (0.1, 0.9)  # the recipe's, as they were
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,26 @@ def batch_norm_has_a_batch(data: Section, model: Section, trainer: Section) -> s
         return None
     return (
         "model.norm=batch: batch norm has no variance to take at one sample a device; "
-        "type model.norm=group or a larger data.batch_size"
+        "type model.norm=group, group_ws, frn or online, or a larger data.batch_size"
+    )
+
+
+def online_norm_has_one_stream(model: Section, trainer: Section) -> str | None:
+    if model.get("norm") != "online" or trainer["devices"] == 1:
+        return None
+    return (
+        f"model.norm=online: its statistics follow one stream of samples, and trainer.devices="
+        f"{trainer['devices']} have as many; type trainer.devices=1 or model.norm=group"
+    )
+
+
+def online_norm_keeps_gradients(model: Section, precision: Section) -> str | None:
+    dynamic = precision.get("loss_scale") == "dynamic" or precision.get("lightning") == "16-mixed"
+    if model.get("norm") != "online" or not dynamic:
+        return None
+    return (
+        f"model.norm=online: adds up gradients over samples, and the loss scale of precision="
+        f"{precision['name']} changes between them; type precision=bf16 or model.norm=group"
     )
 
 
@@ -83,6 +102,16 @@ def braking_has_momentum(optimizer: Section) -> str | None:
     return (
         f"optimizer={optimizer['name']}: without momentum there is no velocity to brake; "
         "type optimizer.momentum=0.9, optimizer.betas=[0.9,0.999] or optimizer=sgd"
+    )
+
+
+def scaling_has_a_momentum(optimizer: Section) -> str | None:
+    if "scale_from" not in optimizer or optimizer.get("momentum") is not None:
+        return None
+    return (
+        f"optimizer.scale_from.batch_size={optimizer['scale_from']['batch_size']}: the rule scales "
+        f"lr and momentum together, and optimizer={optimizer['name']} has no momentum; "
+        "type optimizer=sgd or optimizer.scale_from.batch_size=null"
     )
 
 
@@ -129,6 +158,9 @@ RULES: tuple[Rule, ...] = (
     training_ends,
     devices_share_a_batch,
     batch_norm_has_a_batch,
+    online_norm_has_one_stream,
+    online_norm_keeps_gradients,
+    scaling_has_a_momentum,
     one_clock,
     no_delay_has_no_keys,
     delay_ends_before_training,

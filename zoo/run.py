@@ -31,6 +31,7 @@ from zoo.errors import Diverged, UserError
 from zoo.leaderboard.record import Curve, Data, Record, decides_result, deciding_config, identity
 from zoo.leaderboard.store import read_record, write_record
 from zoo.loggers import summarise
+from zoo.optim.scaling import scaled
 from zoo.overrides import ROOT
 from zoo.precision import RangeMonitor
 from zoo.precision.cost import Cost
@@ -100,6 +101,11 @@ class Run:
                 f"trainer.devices={config['trainer']['devices']}: a sweep's jobs take one device "
                 "each; type trainer.devices=1, or run this job alone"
             )
+
+    @property
+    def update_size(self) -> int:
+        """Samples of one update of the weights, over all devices."""
+        return self.data.batch_size * self.config["trainer"]["accumulate"]
 
     @property
     def label(self) -> str:
@@ -232,14 +238,14 @@ class Run:
         task = build(
             self.config["task"],
             net=torch.compile(net) if section["compile"] else net,
-            make_optimizer=factory(self.config["optimizer"]),
+            make_optimizer=factory(scaled(self.config["optimizer"], self.update_size)),
             schedule=build(self.config["scheduler"]),
             progress=self.budget.progress_after,
             **self.data.task_arguments(),
         )
         # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
-        self.flops = flops_of_step(task, self.data.batch_size * section["accumulate"])
+        self.flops = flops_of_step(task, self.update_size)
         if self.flops is None:
             self._try_a_forward_pass(task)
         else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from zoo.errors import UserError, first_line, suggest
@@ -55,7 +55,15 @@ class ModelSection(_Open):
     depth: int | None = None
     width: int | None = None
     group_size: int | None = None
+    group_size_doubles: bool = False
     pretrained: bool | None = None
+
+    @model_validator(mode="after")
+    def _leave_out_what_is_off(self) -> "ModelSection":
+        # A key that came later: without it a run has the id that it had before.
+        if not self.group_size_doubles:
+            self.model_fields_set.discard("group_size_doubles")
+        return self
 
 
 class DataSection(_Open):
@@ -66,6 +74,12 @@ class DataSection(_Open):
     crop_padding: int = Field(0, ge=0)
     flip: bool = False
     num_workers: int = Field(0, ge=0)
+
+
+class ScaleFrom(_Section):
+    """The update for which an optimizer's lr and momentum are meant; see zoo.optim.scaling."""
+
+    batch_size: int | None = Field(None, ge=1, le=10**9)
 
 
 class OptimizerSection(_Open):
@@ -79,6 +93,24 @@ class OptimizerSection(_Open):
     eps: float | None = Field(None, ge=0)
     rho: float | None = None
     granularity: Literal["filter", "tensor", "model"] | None = None
+    scale_from: ScaleFrom | None = None
+
+    @field_validator("scale_from", mode="before")
+    @classmethod
+    def _names_its_unit(cls, value: Any) -> Any:
+        if isinstance(value, int | float | str):
+            raise UserError(
+                f"optimizer.scale_from={value}: is of a number of samples; "
+                f"type optimizer.scale_from.batch_size={value}"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _leave_out_what_is_off(self) -> "OptimizerSection":
+        # As in the model's section.
+        if self.scale_from is None or self.scale_from.batch_size is None:
+            self.model_fields_set.discard("scale_from")
+        return self
 
 
 class DelaySection(_Open):

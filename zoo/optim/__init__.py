@@ -10,6 +10,7 @@ from zoo.optim.peers import (
     LoweredMomentum,
     StalenessAware,
 )
+from zoo.optim.scaling import scale_hyperparameters
 from zoo.optim.timm import register, timm_optimizer
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "GapAware",
     "LoweredMomentum",
     "StalenessAware",
+    "scale_hyperparameters",
     "timm_optimizer",
 ]
 
