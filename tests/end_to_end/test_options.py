@@ -102,6 +102,8 @@ def test_every_set_of_callbacks(train_here: Train, callbacks: str, tmp_path: Pat
         ["trainer.gradient_clip=0.01"],
         ["trainer.channels_last=true"],
         ["model.norm=group", "model.group_size=1"],
+        ["model.norm=group", "model.group_size=1", "model.group_size_doubles=true"],
+        ["model.norm=online"],
         ["data.crop_padding=0", "data.flip=true"],
     ],
 )
