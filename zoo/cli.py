@@ -10,11 +10,11 @@ import typer
 from rich.console import Console
 
 import zoo
-from zoo.verbs.analyse import analyse
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
+from zoo.verbs.analyse import analyse
 from zoo.verbs.stages import stages
 
 ROOT = Path(__file__).resolve().parent.parent

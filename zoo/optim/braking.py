@@ -15,12 +15,14 @@ motion counts more. There is no clamp: with rho > 1, alpha is negative where the
 
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.sgd import sgd
 
 from zoo.errors import UserError, suggest
 from zoo.optim.schedules import Cosine, Linear, Schedule
@@ -34,8 +36,10 @@ Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 # The steps themselves: around them torch calls a user's hooks, which here see ours.
 _SGD_STEP, _ADAMW_STEP = inspect.unwrap(SGD.step), inspect.unwrap(AdamW.step)
 
+_SGD_OPTIONS = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize")
+
 # Elements that are reduced and scaled at a time on a CPU: g and v of them stay in its cache.
-BLOCK = 1 << 16
+BLOCK = 1 << 18
 
 
 class _Brake(Optimizer):
@@ -87,21 +91,17 @@ class _Brake(Optimizer):
 
         A parameter without a velocity, before its first step, has a cosine of 0.
         """
-        self._alignments = []
         for group in self.param_groups:
             rho = group["rho"] * self._rho_factor
-            moving = [p for p in group["params"] if p.grad is not None and self._velocity(p)]
+            held = [(p.grad, self.state.get(p, {}).get(self.velocity)) for p in group["params"]]
+            moving = [(g, v) for g, v in held if g is not None and v is not None]
             if rho == 0 or not moving:
                 continue
-            gradients = [p.grad for p in moving]
-            velocities = [self.state[p][self.velocity] for p in moving]
+            gradients, velocities = map(list, zip(*moving, strict=True))
             parts = _parts(tuple(g.shape for g in gradients))
             cosine = parts.cosine(gradients, velocities, self.granularity, self.eps)
             parts.scale(gradients, 1 - rho * cosine)
             self._alignments.append((rho, cosine))
-
-    def _velocity(self, p: Tensor) -> bool:
-        return self.state[p].get(self.velocity) is not None if p in self.state else False
 
     def measures(self) -> dict[str, float]:
         """Return the alignment and the distribution of alpha of the last step, over its filters.
@@ -132,11 +132,44 @@ def _evaluate(closure: Callable[[], float] | None) -> float | None:
         return closure()
 
 
+def _sums(g_RN: Tensor, v_RN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return <g, v>, |g| and |v| of each row."""
+    if g_RN.numel() >= BLOCK // 2 and not g_RN.is_cuda and g_RN.dtype == v_RN.dtype:
+        return _fused_sums(g_RN.dtype)(g_RN, v_RN)
+    norm = torch.linalg.vector_norm
+    return torch.linalg.vecdot(g_RN, v_RN), norm(g_RN, dim=1), norm(v_RN, dim=1)
+
+
+@functools.cache
+def _fused_sums(dtype: torch.dtype) -> Callable[[Tensor, Tensor], Any]:
+    """Compile `_sums` to one pass over memory; as it stands where there is no compiler."""
+    from torch._inductor import standalone_compile
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    def sums(g_RN: Tensor, v_RN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return (g_RN * v_RN).sum(-1), (g_RN * g_RN).sum(-1).sqrt(), (v_RN * v_RN).sum(-1).sqrt()
+
+    if os.environ.get("ZOO_COMPILE") == "0":
+        return sums
+    try:
+        with torch.inference_mode(False), torch.no_grad():
+            shown = [torch.ones(96, 640, dtype=dtype) for _ in range(2)]
+            graph = make_fx(sums, tracing_mode="symbolic")(*shown)
+            inputs = [n.meta["val"] for n in graph.graph.nodes if n.op == "placeholder"]
+            return standalone_compile(graph, inputs, dynamic_shapes="from_graph")
+    except Exception:  # whatever a machine without a compiler raises
+        return sums
+
+
+def _cosine(dot: Tensor, g_norm: Tensor, v_norm: Tensor, eps: float) -> Tensor:
+    return dot / (g_norm * v_norm).clamp_min_(eps)
+
+
 class Parts:
     """The filters of a list of tensors, in the order in which they are summed and scaled.
 
-    An operation on a small tensor costs more than its work does, so those of one shape are stacked;
-    large ones are taken in blocks of filters that a cache holds.
+    An operation on a small tensor costs more than its work does, so those whose filters have one
+    shape are put together.
 
     Args:
         shapes: of the tensors. A filter is an index of the first dimension; a vector (a bias, the
@@ -144,53 +177,45 @@ class Parts:
     """
 
     def __init__(self, shapes: Iterable[torch.Size]) -> None:
-        alike: dict[torch.Size, list[int]] = {}
+        alike: dict[tuple[int, ...], list[int]] = {}
         for i, shape in enumerate(shapes):
-            alike.setdefault(shape, []).append(i)
-        self.stacks: list[tuple[list[int], int, int]] = []  # tensors, first and last filter
-        self.order: list[int] = []  # of the tensors
-        self.filters: list[int] = []  # of each tensor, in that order
-        for shape, tensors in alike.items():
-            rows = shape[0] if len(shape) > 1 else 1
-            together = max(1, BLOCK // max(1, shape.numel()))
-            at_once = max(1, min(rows, BLOCK * rows // max(1, shape.numel())))
-            for i in range(0, len(tensors), together):
-                for row in range(0, rows, at_once):
-                    last = min(row + at_once, rows)
-                    self.stacks.append((tensors[i : i + together], row, last))
-            self.order += tensors
-            self.filters += [rows] * len(tensors)
+            key = shape[1:] if len(shape) > 1 else (*shape, 1)
+            alike.setdefault((i,) if shape.numel() >= BLOCK else key, []).append(i)
+        self.stacks = list(alike.values())  # of tensors whose filters have one shape
+        self.order = [i for stack in self.stacks for i in stack]
+        ordered = [list(shapes)[i] for i in self.order]
+        self.filters = [shape[0] if len(shape) > 1 else 1 for shape in ordered]
+        # A filter's alpha as it multiplies the tensor.
+        self.factors = [
+            (n, *(1,) * (len(shape) - 1)) if shape else ()
+            for n, shape in zip(self.filters, ordered, strict=True)
+        ]
 
     def cosine(
         self, gs: list[Tensor], vs: list[Tensor], granularity: Granularity, eps: float
     ) -> Tensor:
         """Return <g, v> / max(|g| |v|, eps) of every filter; alike within what it is taken over."""
-        dots, norms = [], []
-        for tensors, first, last in self.stacks:
-            both = [_filters(x[i], first, last) for x in (gs, vs) for i in tensors]
-            both_2LRN = torch.stack(both).view(2, len(tensors), last - first, -1)
-            dots.append(torch.linalg.vecdot(both_2LRN[0], both_2LRN[1]).flatten())
-            norms.append(torch.linalg.vector_norm(both_2LRN, dim=-1).view(2, -1))
-        dot, (g_norm, v_norm) = torch.cat(dots), torch.cat(norms, 1)
+        found = [
+            _sums(_rows([gs[i] for i in stack]), _rows([vs[i] for i in stack]))
+            for stack in self.stacks
+        ]
+        dot, g_norm, v_norm = (torch.cat(parts) for parts in zip(*found, strict=True))
         if granularity == "model":
-            dot, g_norm, v_norm = dot.sum(), g_norm.norm(), v_norm.norm()
-        elif granularity == "tensor":
-            lengths = torch.tensor(self.filters, device=dot.device)
-            dot, gg, vv = (
-                torch.segment_reduce(x, "sum", lengths=lengths).repeat_interleave(lengths)
-                for x in (dot, g_norm.square(), v_norm.square())
-            )
-            g_norm, v_norm = gg.sqrt(), vv.sqrt()
-        cosine = dot / (g_norm * v_norm).clamp_min(eps)
-        return cosine.expand(sum(self.filters))
+            cosine = _cosine(dot.sum(), g_norm.norm(), v_norm.norm(), eps)
+            return cosine.expand(len(dot))
+        if granularity == "filter":
+            return _cosine(dot, g_norm, v_norm, eps)
+        lengths = torch.tensor(self.filters, device=dot.device)
+        dot, gg, vv = (
+            torch.segment_reduce(x, "sum", lengths=lengths)
+            for x in (dot, g_norm.square(), v_norm.square())
+        )
+        return _cosine(dot, gg.sqrt(), vv.sqrt(), eps).repeat_interleave(lengths)
 
     def scale(self, gs: list[Tensor], alpha: Tensor) -> None:
         """Multiply every filter by its alpha, in place."""
-        factors = [
-            a.view(-1, *(1,) * (gs[i].dim() - 1)) if gs[i].dim() else a[0]
-            for i, a in zip(self.order, torch.split(alpha, self.filters), strict=True)
-        ]
-        torch._foreach_mul_([gs[i] for i in self.order], factors)
+        pieces = zip(torch.split(alpha, self.filters), self.factors, strict=True)
+        torch._foreach_mul_([gs[i] for i in self.order], [a.view(shape) for a, shape in pieces])
 
 
 @functools.lru_cache(maxsize=64)
@@ -198,10 +223,14 @@ def _parts(shapes: tuple[torch.Size, ...]) -> Parts:
     return Parts(shapes)
 
 
-def _filters(x: Tensor, first: int, last: int) -> Tensor:
-    if x.dim() == 4 and not x.is_contiguous():  # channels last: the order in memory
+def _rows(tensors: list[Tensor]) -> Tensor:
+    """Return the filters of tensors, all of one shape, as (filters, elements of a filter)."""
+    if tensors[0].dim() < 2:
+        return torch.stack(tensors).view(len(tensors), -1)
+    x = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
+    if x.dim() == 4 and not x.is_contiguous():  # channels last: as it is in memory
         x = x.permute(0, 2, 3, 1)
-    return x if x.dim() < 2 or last - first == x.shape[0] else x[first:last]
+    return x.flatten(1)
 
 
 class AdaptiveBraking(_Brake, SGD):
@@ -262,6 +291,7 @@ class AdaptiveBraking(_Brake, SGD):
         """Brake the gradients and make SGD's step."""
         loss = _evaluate(closure)
         decays = [group["weight_decay"] for group in self.param_groups]
+        stepped: list[tuple[Tensor, Tensor | None]] = []
         if self.brake_weight_decay:
             for group in self.param_groups:
                 if group["weight_decay"]:
@@ -270,12 +300,45 @@ class AdaptiveBraking(_Brake, SGD):
                     torch._foreach_add_(gradients, held, alpha=group["weight_decay"])
                     group["weight_decay"] = 0.0
         try:
+            self._alignments = []
+            if self.granularity == "filter":
+                stepped = self._step_large_ones()
             self.brake()
             _SGD_STEP(self)
         finally:
+            for p, gradient in stepped:
+                p.grad = gradient
             for group, decay in zip(self.param_groups, decays, strict=True):
                 group["weight_decay"] = decay
         return loss
+
+    def _step_large_ones(self) -> list[tuple[Tensor, Tensor | None]]:
+        """Brake and update weights that no cache holds, a block of filters at a time.
+
+        The three sums, the scaling and SGD's three passes then read memory once and not six times.
+
+        Returns:
+            These weights and their gradients, which are taken from them: they have been used.
+        """
+        stepped: list[tuple[Tensor, Tensor | None]] = []
+        for group in self.param_groups:
+            rho = group["rho"] * self._rho_factor
+            large = [p for p in group["params"] if rho and p.numel() >= BLOCK and not p.is_cuda]
+            for p in large:
+                g, v = p.grad, self.state.get(p, {}).get(self.velocity)
+                if g is None or v is None or p.dim() < 2:
+                    continue
+                rows = max(1, BLOCK * p.shape[0] // p.numel())
+                for w_block, *pair in zip(p.split(rows), g.split(rows), v.split(rows), strict=True):
+                    cosine = _cosine(*_sums(*(_rows([x]) for x in pair)), self.eps)
+                    g_block, v_block = pair
+                    g_block.mul_((1 - rho * cosine).view(-1, *(1,) * (p.dim() - 1)))
+                    options = {name: group[name] for name in _SGD_OPTIONS}
+                    sgd([w_block], [g_block], [v_block], foreach=True, **options)
+                    self._alignments.append((rho, cosine))
+                stepped.append((p, g))
+                p.grad = None
+        return stepped
 
 
 class AdaptiveBrakingAdamW(_Brake, AdamW):
@@ -331,6 +394,7 @@ class AdaptiveBrakingAdamW(_Brake, AdamW):
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """Brake the gradients and make AdamW's step."""
         loss = _evaluate(closure)
+        self._alignments = []
         self.brake()
         _ADAMW_STEP(self)
         return loss

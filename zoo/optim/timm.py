@@ -34,22 +34,25 @@ def timm_optimizer(params: Iterable[Tensor], opt: str, **options: Any) -> Optimi
 
 
 def register() -> None:
-    """Make our optimizers known to timm, so that its own tools find them by name."""
+    """Make our optimizers known to timm, so that its own tools find them by name.
+
+    No underscore: what stands before one is a wrapper's name to timm.
+    """
     from timm.optim import OptimInfo
     from timm.optim._optim_factory import default_registry  # the only one that there is
 
     from zoo.optim.braking import AdaptiveBraking, AdaptiveBrakingAdamW
 
     for name, cls, what in (
-        ("adaptive_braking", AdaptiveBraking, "SGD with Adaptive Braking (arXiv 2007.01397)"),
-        ("adaptive_braking_adamw", AdaptiveBrakingAdamW, "AdamW with Adaptive Braking"),
+        ("adaptivebraking", AdaptiveBraking, "SGD with Adaptive Braking (arXiv 2007.01397)"),
+        ("adaptivebrakingw", AdaptiveBrakingAdamW, "AdamW with Adaptive Braking"),
     ):
         default_registry.register(
             OptimInfo(
                 name=name,
                 opt_class=cls,
                 description=what,
-                has_momentum=name == "adaptive_braking",
-                has_betas=name != "adaptive_braking",
+                has_momentum=cls is AdaptiveBraking,
+                has_betas=cls is not AdaptiveBraking,
             )
         )
