@@ -36,6 +36,19 @@ from zoo.schema import Schema
         (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
         (["+delay.steps=3"], "delay.steps: delay=none has no such key"),
+        (["delay=constant", "delay.steps=-1"], "delay.steps=-1: "),
+        (["delay=constant", "delay.steps=2.5"], "delay.steps=2.5: "),
+        (["delay=constant", "delay.warmup=wait"], "delay.warmup=wait: "),
+        (
+            ["delay=constant", "delay.steps=50", "trainer.max_steps=50"],
+            "delay.steps=50: the training ends after 50 updates; type a smaller delay.steps",
+        ),
+        (
+            ["optimizer=adaptive_braking", "optimizer.momentum=0"],
+            "optimizer=adaptive_braking: without momentum there is no velocity to brake; type",
+        ),
+        (["optimizer=adaptive_braking_adamw", "optimizer.betas=[0,0.9]"], "no velocity to brake"),
+        (["optimizer=adaptive_braking", "optimizer.granularity=row"], "optimizer.granularity=row"),
         (["trainer.devices=2", "trainer.budget_s=9"], "trainer.budget_s=9.0: the clocks"),
         (
             ["precision=169", "trainer.compile=true"],

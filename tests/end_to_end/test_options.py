@@ -63,8 +63,44 @@ def test_two_formats_are_two_runs_with_different_numbers(train_here: Train) -> N
 @pytest.mark.parametrize("optimizer", OPTIONS["optimizer"])
 @pytest.mark.parametrize("delay", OPTIONS["delay"])
 def test_every_optimizer_with_every_delay(train_here: Train, optimizer: str, delay: str) -> None:
-    record = train_here(*TINY, f"optimizer={optimizer}", f"delay={delay}")
+    late = [] if delay == "none" else ["delay.steps=2", "trainer.log_every_steps=1"]
+    record = train_here(*TINY, f"optimizer={optimizer}", f"delay={delay}", *late)
     assert record.status == "finished"
+    if late:
+        copies = 3 if optimizer == "dana" else 2
+        assert (
+            record.metrics["mem/history_bytes"] == copies * 4 * record.metrics["model/parameters"]
+        )
+        assert record.curve["num/delay/updates"].value == [0, 1, 2, 2, 2, 2]
+    assert ("num/brake/alpha_p50" in record.metrics) == optimizer.startswith("adaptive_braking")
+
+
+@pytest.mark.parametrize("warmup", ["fill", "skip"])
+@pytest.mark.parametrize("precision", ["169", "fp16", "bf16"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        ["model.width=2"],
+        [
+            "model=timm", "model.name=vit_tiny_patch16_224", "data.image_size=16",
+            "+model.img_size=16", "+model.patch_size=8", "+model.depth=2",
+        ],
+    ],
+    ids=["resnet", "vit"],
+)  # fmt: skip
+def test_delay_goes_with_every_precision_and_model(
+    train_here: Train, model: list[str], precision: str, warmup: str
+) -> None:
+    steps = ["trainer.max_epochs=null", "trainer.max_steps=10", "trainer.log_every_steps=1"]
+    record = train_here(
+        *model, *steps, f"precision={precision}", "optimizer=adaptive_braking",
+        "delay=constant", "delay.steps=4", f"delay.warmup={warmup}",
+    )  # fmt: skip
+    assert record.status == "finished"
+    late = record.curve["num/delay/updates"].value
+    assert late[-1] == 4
+    assert late[:5] == ([0, 1, 2, 3, 4] if warmup == "fill" else [0, 0, 0, 0, 0])
+    assert math.isfinite(record.metrics["test/loss"])
 
 
 @pytest.mark.parametrize("scheduler", OPTIONS["scheduler"])

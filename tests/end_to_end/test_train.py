@@ -124,6 +124,44 @@ def test_a_killed_run_goes_on_with_its_loss_scale_and_its_ranges(tmp_path: Path)
     assert got.ranges.over_training["gradients"].step == list(range(1, 150, 20))
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["optimizer=adaptive_braking", "delay.steps=32"],
+        ["optimizer=dana", "delay.steps=5", "trainer.accumulate=2", "precision=fp16_emulated",
+         "precision.loss_scale=dynamic"],
+    ],
+    ids=["braking", "dana"],
+)  # fmt: skip
+def test_a_killed_run_goes_on_with_its_delayed_weights(
+    tmp_path: Path, overrides: list[str]
+) -> None:
+    typed = [*KILLABLE, "trainer.max_steps=120", "delay=constant", *overrides]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = start(whole, *typed)
+    _, err = done.communicate(timeout=300)
+    assert (done.returncode, err) == (0, "")
+    want = load_records(whole)[0]
+
+    checkpoint = killed / want.id / "last.ckpt"
+    process = start(killed, *typed)
+    saves: set[int] = set()
+
+    def saved_beyond_the_warm_up() -> bool:
+        if checkpoint.exists():
+            saves.add(checkpoint.stat().st_mtime_ns)
+        return len(saves) > 8  # of every fifth step
+
+    wait_for(saved_beyond_the_warm_up, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (killed / want.id / "record.json").exists()
+    done = start(killed, *typed)
+    _, err = done.communicate(timeout=300)
+    assert done.returncode == 0, err
+    assert arithmetic(load_records(killed)[0]) == arithmetic(want)
+
+
 @pytest.mark.xdist_group("undisturbed")
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
     tmp_path: Path, undisturbed: Record
