@@ -6,13 +6,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, rounding, startup, step
+from benchmarks import board, delay, rounding, startup, step
 
 ALL = {
     "step": step.rows,
     "startup": startup.rows,
     "board": board.rows,
     "rounding": rounding.rows,
+    "delay": delay.rows,
 }
 
 
