@@ -1,5 +1,6 @@
 """Boards and records as tables that fit a terminal."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -34,16 +35,20 @@ def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Tabl
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left"
     )
     table.add_column("", no_wrap=True)
+    quality_key = filled.board.quality.key
     for column in filled.columns:
-        table.add_column(column.removesuffix(".name"))
-    table.add_column(filled.board.quality.label, justify="right")
+        table.add_column(_heading(column, filled.columns))
+    width = max(
+        (len(show_cell(g.cells[quality_key], filled.board.quality)) for g in groups), default=0
+    )
+    table.add_column(filled.board.quality.label, justify="right", min_width=width)
     table.add_column("n", justify="right")
     for axis in filled.board.costs:
         table.add_column(axis.label, justify="right")
     table.add_column("where")
     curated = {id(s.record) for s in stored if s.curated}
     for group in groups:
-        quality = group.cells[filled.board.quality.key]
+        quality = group.cells[quality_key]
         diverged = sum(r.status == "diverged" for r in group.records)
         row = [
             "*" if group.on_frontier else "",
@@ -56,6 +61,14 @@ def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Tabl
         # Text, not markup: a name with brackets in it is only a name.
         table.add_row(*(Text(cell) for cell in row), style="bold" if group.on_frontier else None)
     return table
+
+
+def _heading(column: str, columns: Sequence[str]) -> str:
+    """Shorten a key as far as the others let it: there are 80 columns for all of them."""
+    if column.endswith(".name"):
+        return column.removesuffix(".name")
+    last = column.rpartition(".")[2]
+    return last if sum(c.rpartition(".")[2] == last for c in columns) == 1 else column
 
 
 def _where(group: Group, curated: set[int]) -> str:
