@@ -24,8 +24,9 @@ class History:
 
     def __init__(self, parameters: list[Tensor], delays: list[int], *, ahead: bool = False) -> None:
         self.parameters = parameters
+        self.ahead = ahead
         self.updates = 0  # pushed so far
-        self._lent = False
+        self._lent = self._converged = False
         self._rings = [
             [p.detach().clone() for _ in range(delay + ahead)]
             for p, delay in zip(parameters, delays, strict=True)
@@ -56,11 +57,42 @@ class History:
         if self._lent:
             self._trade()
             self._lent = False
+            if self._converged and not self.ahead:
+                self.updates += 1
+            self._converged = False
 
     def _trade(self) -> None:
         for i, j in self._oldest():
             p, ring = self.parameters[i], self._rings[i]
             p.data, ring[j] = ring[j], p.data
+
+    @torch.no_grad()
+    def converge(self, weights: list[Tensor] | None = None) -> None:
+        """Let a backward pass see the present weights, or these, after a forward pass on old ones.
+
+        They are written into the memory that is lent, under what autograd has saved of it; without
+        a change of its version, since this is on purpose. The oldest copies are used up thereby:
+        giving back counts as the push of the present weights, where the rings have no more to hold.
+        """
+        assert self._lent
+        oldest = self._oldest()
+        if oldest:
+            present = self._rings if weights is None else None
+            new = [
+                present[i][j] if present is not None else weights[i]  # type: ignore[index]
+                for i, j in oldest
+            ]
+            torch._foreach_copy_([self.parameters[i].data for i, _ in oldest], new)
+        self._converged = True
+
+    def distances(self) -> list[float]:
+        """Return |lent - present| / |present| of each parameter, while they are lent."""
+        assert self._lent
+        far = [0.0] * len(self.parameters)
+        for i, j in self._oldest():
+            present = self._rings[i][j]
+            far[i] = float((self.parameters[i].detach() - present).norm() / present.norm())
+        return far
 
     @torch.no_grad()
     def push(self, weights: list[Tensor] | None = None) -> None:
