@@ -38,9 +38,10 @@ Which weights a backward uses
 
 Out of scope
     Modules that compute something from their weights and save that for the backward, such as weight
-    standardisation or a cast by autocast: the backward would see the old product, and nothing tells
-    (torch's own parametrisations are refused). Modules that draw random numbers, as the order of
-    the draws would be the clock's. Parameters shared by stages, which are refused.
+    standardisation, a parametrisation or a cast by autocast: the backward would see the old
+    product. They are refused where the weights of the two passes differ, unless the product was
+    made where autograd does not look. Modules that draw random numbers, as the order of the draws
+    would be the clock's. Parameters shared by stages, which are refused.
 
 More than one sample per update
     With ``update_size`` N the gradients of N consecutive backward passes are averaged into one
@@ -62,12 +63,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
-from torch.nn.utils import parametrize
 
 Activation = Tensor | tuple[Tensor, ...]
 Gradient = Tensor | tuple[Tensor | None, ...] | None
 Sample = tuple[Activation, Tensor]
-Loss = Callable[[Activation, Tensor], Tensor]
+Loss = Callable[..., Tensor]  # of what the last stage returns and the target
 Rate = float | Callable[[int], float]
 
 
@@ -183,6 +183,7 @@ class Stage:
         self.delay = 2 * (of - number) / rules.update_size
         self.spike = self._spike()
         self.horizons = self._horizons(number, of)
+        self._differ = rules.backward == "inconsistent" and any((self.delay, *self.horizons))
 
     def _spike(self) -> tuple[float, float]:
         wanted = self.rules.compensate
@@ -243,7 +244,7 @@ class Stage:
             if self.rules.by == "formula":
                 y, back = _formula(self.module, x)
             else:
-                y, back = _autograd(self.module, x)
+                y, back = _autograd(self.module, x, refuse=self._differ and not self.updates)
         stash = lent if self.rules.backward == "stash" else None
         self.queue.append(_InFlight(sample, back, stash))
         self.most_in_flight = max(self.most_in_flight, len(self.queue))
@@ -299,8 +300,6 @@ class Pipe:
     turns: list[int] = field(default_factory=list)  # who goes first within a clock; any order
 
     def __post_init__(self) -> None:
-        if any(parametrize.is_parametrized(part) for m in self.modules for part in m.modules()):
-            raise ValueError("a parametrised weight is saved as it was, whatever it becomes")
         owners = [id(p) for module in self.modules for p in set(module.parameters())]
         if len(set(owners)) < len(owners):
             raise ValueError("stages share a parameter")
@@ -408,15 +407,20 @@ def _loss(loss: Loss, y: Activation, target: Tensor) -> tuple[float, Gradient]:
 
 
 def _autograd(
-    module: nn.Module, x: Activation
+    module: nn.Module, x: Activation, refuse: bool = False
 ) -> tuple[Activation, Callable[[Gradient], Gradient]]:
-    """Run a stage and return how to go back, with the weights that it holds by then."""
+    """Run a stage and return how to go back, with the weights that it holds by then.
+
+    ``refuse`` modules for which that is not so.
+    """
     many = isinstance(x, tuple)
     leaves = tuple(_leaf(part) for part in (x if isinstance(x, tuple) else (x,)))
     # Copies, so that a module that works in place neither meets a leaf nor changes what was sent.
     inputs = tuple(leaf.clone() for leaf in leaves)
     output = module(inputs if many else inputs[0])
     outputs = output if isinstance(output, tuple) else (output,)
+    if refuse:
+        _refuse_products_of_weights(module, leaves, outputs)
 
     def back(gradient: Gradient) -> Gradient:
         arrived = gradient if isinstance(gradient, tuple) else (gradient,)
@@ -432,6 +436,44 @@ def _autograd(
 
     detached = tuple(y.detach() for y in outputs)
     return (detached if isinstance(output, tuple) else detached[0]), back
+
+
+def _refuse_products_of_weights(
+    module: nn.Module, inputs: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> None:
+    """Raise if the backward needs a tensor made of weights alone, which new weights do not reach."""
+    if not any(x.requires_grad for x in inputs):
+        return  # what an embedding returns is made of weights alone, too
+    nodes: set[torch.autograd.graph.Node] = set()
+    users: dict[torch.autograd.graph.Node, list[torch.autograd.graph.Node]] = {}
+    todo = [y.grad_fn for y in outputs if y.grad_fn is not None]
+    while todo:
+        node = todo.pop()
+        if node not in nodes:
+            nodes.add(node)
+            for source, _ in node.next_functions:
+                if source is not None:
+                    users.setdefault(source, []).append(node)
+                    todo.append(source)
+    todo = [n for n in nodes if any(getattr(n, "variable", None) is x for x in inputs)]
+    activations: set[torch.autograd.graph.Node] = set()
+    while todo:
+        node = todo.pop()
+        if node not in activations:
+            activations.add(node)
+            todo += users.get(node, [])
+    products = nodes - activations
+    own = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    for node in nodes:
+        saved = [getattr(node, name) for name in dir(node) if name.startswith("_saved_")]
+        for entry in (*saved, getattr(node, "saved_tensors", ())):
+            for t in entry if isinstance(entry, tuple) else (entry,):
+                if (
+                    isinstance(t, Tensor)
+                    and t.grad_fn in products
+                    and t.untyped_storage().data_ptr() not in own
+                ):
+                    raise ValueError(f"{type(module).__name__} computes with products of weights")
 
 
 def _formula(module: nn.Module, x: Activation) -> tuple[Activation, Callable[[Gradient], Gradient]]:
