@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zoo.delay.constant import ConstantDelay
     from zoo.delay.history import History
+    from zoo.delay.pipeline import PipelineDelay
     from zoo.delay.stages import Stage, pipeline_stages
 
 _HOMES = {
     "constant": ("ConstantDelay",),
     "history": ("History",),
+    "pipeline": ("PipelineDelay",),
     "stages": ("Stage", "pipeline_stages"),
 }
 
-__all__ = ["ConstantDelay", "History", "Stage", "pipeline_stages"]
+__all__ = ["ConstantDelay", "History", "PipelineDelay", "Stage", "pipeline_stages"]
 
 
 def __getattr__(name: str) -> Any:

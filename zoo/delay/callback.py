@@ -12,7 +12,6 @@ precision or optimizer has to know of it, and these may:
 
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
@@ -59,7 +58,7 @@ class Delay(Callback):
 
     def sent_weights(self, optimizer: Any, parameters: list[Tensor]) -> list[Tensor]:
         """Return it, where `sends`."""
-        return optimizer.sent_weights(parameters)  # type: ignore[no-any-return]
+        return optimizer.sent_weights(parameters)
 
     def returned_weights(self, optimizer: Any, parameters: list[Tensor]) -> list[Tensor] | None:
         """Return what the backward pass sees, where it is not consistent; None: present weights.
@@ -165,7 +164,7 @@ class Delay(Callback):
 
     @staticmethod
     def _logs_next(trainer: Trainer) -> bool:
-        return (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined, no-any-return]
+        return (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
 
     # -- what is seen of it, and what a resumed run needs ----------------------------------------
 

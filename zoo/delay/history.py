@@ -85,6 +85,14 @@ class History:
             torch._foreach_copy_([self.parameters[i].data for i, _ in oldest], new)
         self._converged = True
 
+    def present(self) -> list[Tensor]:
+        """Return the present weights of all parameters, while old ones are lent."""
+        assert self._lent
+        held = [p.data for p in self.parameters]
+        for i, j in self._oldest():
+            held[i] = self._rings[i][j]
+        return held
+
     def distances(self) -> list[float]:
         """Return |lent - present| / |present| of each parameter, while they are lent."""
         assert self._lent

@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules."""
 
 from zoo.optim.braking import AdaptiveBraking, AdaptiveBrakingAdamW
+from zoo.optim.compensation import CompensatedSGD, spike_coefficients
 from zoo.optim.decoupled import DecoupledAdamW
 from zoo.optim.peers import (
     Dana,
@@ -16,6 +17,7 @@ from zoo.optim.timm import register, timm_optimizer
 __all__ = [
     "AdaptiveBraking",
     "AdaptiveBrakingAdamW",
+    "CompensatedSGD",
     "Dana",
     "DecoupledAdamW",
     "DelayCompensated",
@@ -24,6 +26,7 @@ __all__ = [
     "LoweredMomentum",
     "StalenessAware",
     "scale_hyperparameters",
+    "spike_coefficients",
     "timm_optimizer",
 ]
 

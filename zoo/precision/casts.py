@@ -37,6 +37,7 @@ class Casts:
     def __init__(self, formats: Mapping[Kind, FloatFormat | None]) -> None:
         self.formats: dict[Kind, FloatFormat | None] = {k: formats.get(k) for k in KINDS}
         self.observer: Observer | None = None
+        self._copies: list[tuple[Tensor, Tensor]] | None = None  # weights and their rounded copies
 
     @property
     def watches_only(self) -> bool:
@@ -45,7 +46,22 @@ class Casts:
 
     def weight(self, x: Tensor) -> Tensor:
         """Cast a weight; its gradient is a weight gradient."""
-        return self._cast(x, "weights", "weight_gradients")
+        cast = self._cast(x, "weights", "weight_gradients")
+        if self._copies is not None and cast is not x:
+            # By `data`, whose version is its own: writing there is no error to autograd.
+            self._copies.append((x.data, cast.data))
+        return cast
+
+    def follow_weights(self, on: bool) -> None:
+        """Take notice of rounded copies (on), then make them anew of what the weights are (off).
+
+        For a backward pass that is to see other weights than the forward pass saw.
+        """
+        copies, self._copies = self._copies, [] if on else None
+        fmt = self.formats["weights"]
+        for weight, copy in copies or []:
+            if not on and fmt is not None:
+                copy.copy_(quantize(weight, fmt))
 
     def activation(self, x: Tensor) -> Tensor:
         """Cast an activation, an operand of a product; its gradient is an activation gradient."""

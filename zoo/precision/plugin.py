@@ -125,6 +125,10 @@ class EmulatedPrecision(Precision):
         self.loss_scale.update(finite)
         return result
 
+    def follow_weights(self, on: bool) -> None:
+        """Let a backward pass see the weights as they are then; see `Casts.follow_weights`."""
+        self.casts.follow_weights(on)
+
     def measures(self) -> dict[str, float]:
         """Return what is logged beside the loss."""
         if self.loss_scale is None:

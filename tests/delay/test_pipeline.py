@@ -1,0 +1,175 @@
+"""PipelineDelay under Lightning equals samples that move through stages clock by clock.
+
+The other side is tests/delay/clock.py, which shares nothing with zoo.delay.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD
+
+from tests.delay.clock import Rules, simulate
+from tests.delay.test_constant import assert_same_bits, fit
+from zoo.delay import PipelineDelay, Stage, pipeline
+from zoo.errors import UserError
+from zoo.optim import CompensatedSGD
+
+Make = Callable[[Any], torch.optim.Optimizer]
+LR, M, WD = 0.01, 0.9, 1e-2
+
+
+def linear_stages(count: int) -> list[nn.Module]:
+    torch.manual_seed(0)
+    first = [nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(count - 1)]
+    first[count // 2] = nn.Tanh() if count > 3 else first[count // 2]  # a stage without parameters
+    return [*first, nn.Linear(6, 3)]
+
+
+def image_stages() -> list[nn.Module]:
+    torch.manual_seed(0)
+    return [
+        nn.Conv2d(1, 4, 3, padding=1, bias=False),
+        nn.Sequential(nn.GroupNorm(2, 4), nn.ReLU()),
+        nn.Conv2d(4, 6, 3, stride=2, bias=False),
+        nn.Sequential(nn.GroupNorm(3, 6), nn.ReLU(), nn.Flatten()),
+        nn.Linear(54, 3),
+    ]
+
+
+def samples(images: bool, count: int = 60) -> list[tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    shape = (1, 1, 8, 8) if images else (1, 6)
+    return [
+        (torch.randn(shape, generator=generator), torch.randint(3, (1,), generator=generator))
+        for _ in range(count)
+    ]
+
+
+class Given(PipelineDelay):
+    """The stages are the modules of a Sequential, as the clock has them."""
+
+    def __init__(self, net: nn.Sequential, **options: Any) -> None:
+        super().__init__(**options)
+        count = len(net)
+        self.given = [
+            Stage(s, 2 * (count - s), (str(s),), dict(module.named_parameters()), 0)
+            for s, module in enumerate(net, start=1)
+        ]
+
+
+@pytest.fixture(autouse=True)
+def _given_stages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a `Given` have its own stages; what cuts models is tested elsewhere."""
+    monkeypatch.setattr(pipeline, "pipeline_stages", lambda net, example, n: _cuts[id(net)])
+
+
+_cuts: dict[int, list[Stage]] = {}
+
+
+def train(modules: list[nn.Module], data: Any, make: Make, **options: Any) -> nn.Sequential:
+    net = nn.Sequential(*modules)
+    delay = Given(net, **options)
+    _cuts[id(net)] = delay.given
+    fit(net, make, delay, data=data)
+    return net
+
+
+# What it is called, the options here, and the rules there.
+CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
+    "plain": ({"spike_compensation": False}, {}, {}),
+    "stash": ({"spike_compensation": False}, {"stash_weights": True}, {"backward": "stash"}),
+    "SC": ({}, {}, {"compensate": True}),
+    "GSC": ({"a": 0.5, "b": 3.0}, {}, {"compensate": (0.5, 3.0)}),
+    "LWPv": (
+        {"spike_compensation": False}, {"prediction": "velocity"}, {"predict": "velocity"},
+    ),
+    "LWPw": ({"spike_compensation": False}, {"prediction": "weight"}, {"predict": "difference"}),
+    "LWPv 2D": (
+        {"spike_compensation": False}, {"prediction": "velocity", "horizon": "2D"},
+        {"predict": "velocity", "horizon": lambda d: 2 * d},
+    ),
+    "LWPv 3": (
+        {"spike_compensation": False}, {"prediction": "velocity", "horizon": 3.0},
+        {"predict": "velocity", "horizon": 3.0},
+    ),
+    "LWPv+SC": ({"prediction": "velocity"}, {}, {"predict": "velocity", "compensate": True}),
+    "LWPw+SC": ({"prediction": "weight"}, {}, {"predict": "difference", "compensate": True}),
+    "stash, LWPv+SC": (
+        {"prediction": "velocity"}, {"stash_weights": True},
+        {"backward": "stash", "predict": "velocity", "compensate": True},
+    ),
+    "SpecTrain": (
+        {"spike_compensation": False}, {"prediction": "spectrain"}, {"predict": "spectrain"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stages", [3, 5, 16, "images"])
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_is_the_pipeline_clock_by_clock(case: str, stages: int | str) -> None:
+    options, delay, rules = CASES[case]
+    images = stages == "images"
+    modules = image_stages() if images else linear_stages(int(stages))
+    data = samples(images)
+    there = simulate(
+        modules, data, F.cross_entropy, Rules(lr=LR, momentum=M, weight_decay=WD, **rules)
+    )
+    here = train(
+        modules, data,
+        lambda p: CompensatedSGD(p, lr=LR, momentum=M, weight_decay=WD, **options), **delay,
+    )  # fmt: skip
+    for module, state in zip(here, there.states, strict=True):
+        for name, p in module.named_parameters():
+            assert torch.equal(p.detach(), state.parameters[name]), name
+
+
+def test_the_backward_pass_sees_other_weights_than_the_forward_pass() -> None:
+    """Else stashing and the paper's way would be one, and the comparison above would not tell."""
+    make: Make = lambda p: SGD(p, lr=LR, momentum=M)  # noqa: E731
+    data = samples(images=True)
+    plain = train(image_stages(), data, make)
+    stashed = train(image_stages(), data, make, stash_weights=True)
+    with pytest.raises(AssertionError):
+        assert_same_bits(plain, stashed)
+
+
+def test_one_stage_is_sgd() -> None:
+    make: Make = lambda p: SGD(p, lr=LR, momentum=M, weight_decay=WD)  # noqa: E731
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 3))
+    ours = train([net], samples(False), make)
+    torch.manual_seed(0)
+    assert_same_bits(
+        ours, fit(nn.Sequential(nn.Sequential(nn.Linear(6, 3))), make, data=samples(False))
+    )
+
+
+@pytest.mark.parametrize("wd", [0.0, WD])
+@pytest.mark.parametrize(("delay", "nesterov"), [(0, False), (1, True)])
+def test_compensation_at_no_delay_is_sgd_and_at_one_is_nesterov_to_the_bit(
+    delay: int, nesterov: bool, wd: float
+) -> None:
+    def trained(make: Make) -> nn.Module:
+        return fit(nn.Sequential(*image_stages()), make, data=samples(True))
+
+    ours = trained(lambda p: CompensatedSGD(p, lr=LR, momentum=M, delay=delay, weight_decay=wd))
+    theirs = trained(lambda p: SGD(p, lr=LR, momentum=M, nesterov=nesterov, weight_decay=wd))
+    assert_same_bits(ours, theirs)
+
+
+def test_a_prediction_wants_a_velocity() -> None:
+    with pytest.raises(UserError, match=r"delay.prediction=velocity: SGD has no velocity"):
+        train(image_stages(), samples(True), lambda p: SGD(p, lr=LR), prediction="velocity")
+    with pytest.raises(UserError, match=r"delay.prediction=speed: there is velocity"):
+        train(
+            image_stages(), samples(True), lambda p: SGD(p, lr=LR, momentum=M), prediction="speed"
+        )
+    with pytest.raises(UserError, match=r"delay.horizon=far: must be a number of updates"):
+        train(
+            image_stages(), samples(True), lambda p: SGD(p, lr=LR, momentum=M),
+            prediction="velocity", horizon="far",
+        )  # fmt: skip

@@ -1,0 +1,117 @@
+"""Linear weight prediction: a forward pass on where the weights will be.
+
+Kosson et al. 2020 (arXiv 2003.11666), with v summing raw gradients:
+
+    velocity:   w' = w - lr T v                     LWPv
+    weight:     w' = w + T (w - w_before)           LWPw
+
+T, the horizon, is the delay D unless it is given: as many updates pass until the gradient comes. The
+two are one under plain SGD with a constant learning rate. SpecTrain (Chen et al. 2018) predicts along
+the velocity for both passes, to one moment for the whole pipeline: T = 2S - 1 - s ahead of the
+forward and s - 1 ahead of the backward pass of stage s of S, as its schedule is on this clock.
+"""
+
+import re
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zoo.errors import UserError
+from zoo.optim.compensation import PREDICTIONS
+
+
+class Prediction:
+    """Predicts the weights of parameters, each to its own horizon.
+
+    Args:
+        kind: velocity, weight or spectrain.
+        horizon: updates; a multiple of each delay such as "2D"; None: the delay.
+        delays: D of each parameter.
+        stages: S; SpecTrain's horizons are made of it.
+
+    Raises:
+        UserError: an unknown word, or SpecTrain with a horizon.
+    """
+
+    def __init__(
+        self, kind: str, horizon: float | str | None, delays: list[int], stages: int
+    ) -> None:
+        if kind not in PREDICTIONS:
+            raise UserError(
+                f"delay.prediction={kind}: there is {', '.join(PREDICTIONS)}; "
+                "type delay.prediction=velocity"
+            )
+        self.kind = kind
+        multiple = re.fullmatch(r"(\d*\.?\d*)D", str(horizon))
+        if kind == "spectrain":
+            if horizon is not None:
+                raise UserError(
+                    f"delay.horizon={horizon}: SpecTrain's horizons are those of its schedule; "
+                    "type delay.horizon=null"
+                )
+            # D = 2 (S - s), so s = S - D / 2.
+            self.forward: list[float] = [stages - 1 + d // 2 for d in delays]
+            self.backward: list[float] | None = [stages - 1 - d // 2 for d in delays]
+            return
+        self.backward = None
+        if horizon is None:
+            self.forward = list(delays)
+        elif multiple is not None:
+            self.forward = [float(multiple[1] or 1) * d for d in delays]
+        elif isinstance(horizon, int | float) and not isinstance(horizon, bool) and horizon >= 0:
+            self.forward = [float(horizon)] * len(delays)
+        else:
+            raise UserError(
+                f"delay.horizon={horizon}: must be a number of updates, or a multiple of the delay; "
+                "type delay.horizon=2D"
+            )
+        self._before: list[Tensor] | None = None  # the weights before the last update
+
+    @torch.no_grad()
+    def sent(self, optimizer: Any, parameters: list[Tensor]) -> list[Tensor]:
+        """Return what a forward pass will see that starts from the present weights."""
+        if self.kind == "weight":
+            before = self._before or parameters
+            ahead = [
+                p + t * (p - w) if t else p.clone()
+                for p, w, t in zip(parameters, before, self.forward, strict=True)
+            ]
+            self._before = [p.detach().clone() for p in parameters]
+            return ahead
+        return _along_velocity(optimizer, parameters, parameters, self.forward)
+
+    @torch.no_grad()
+    def returned(
+        self, optimizer: Any, parameters: list[Tensor], present: list[Tensor]
+    ) -> list[Tensor] | None:
+        """Return what a backward pass sees; None: the present weights."""
+        if self.backward is None:
+            return None
+        return _along_velocity(optimizer, parameters, present, self.backward)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"before": getattr(self, "_before", None)}
+
+    def load_state_dict(self, state: dict[str, Any], parameters: list[Tensor]) -> None:
+        if state["before"] is not None:
+            pairs = zip(state["before"], parameters, strict=True)
+            self._before = [w.to(p.device) for w, p in pairs]
+
+
+def _along_velocity(
+    optimizer: Any, parameters: list[Tensor], weights: list[Tensor], horizons: list[float]
+) -> list[Tensor]:
+    """Return w - lr T v of each parameter, whose present weights are these."""
+    rates = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    ahead = []
+    for p, w, horizon in zip(parameters, weights, horizons, strict=True):
+        v = optimizer.state.get(p, {}).get("momentum_buffer")
+        steps = rates[p] * horizon
+        ahead.append(w.detach().clone() if v is None or not steps else w.detach() - steps * v)
+    return ahead
+
+
+def has_velocity(optimizer: Any) -> bool:
+    """Whether an optimizer moves its weights along a velocity that torch's SGD would call so."""
+    return all(group.get("momentum", 0) for group in optimizer.param_groups)

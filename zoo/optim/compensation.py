@@ -1,0 +1,147 @@
+"""Spike Compensation: a gradient that comes late makes up for the steps that it missed.
+
+Kosson, Chiley, Venigalla, Hestness, Koester 2020, "Pipelined Backpropagation at Scale" (arXiv
+2003.11666). With v summing raw gradients, as in torch:
+
+    v <- m v + g
+    w <- w - lr (a v + b g),    a = m^D,  b = (1 - m^D) / (1 - m)
+
+A gradient that is D updates late would have moved the weights by 1 + m + ... + m^(D-1) times itself
+by now. The spike b makes up for that at once, and a lets the rest go on from where it would be; in
+the end every gradient weighs 1 / (1 - m), as in SGD. D = 0 is SGD and D = 1 is Nesterov's method,
+both to the bit of torch's.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from zoo.errors import UserError
+
+Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+PREDICTIONS = ("velocity", "weight", "spectrain")
+
+
+def spike_coefficients(momentum: float, delay: float) -> tuple[float, float]:
+    """Return a = m^D and b = (1 - m^D) / (1 - m).
+
+    >>> spike_coefficients(0.5, 0)
+    (1.0, 0.0)
+    >>> spike_coefficients(0.5, 1)
+    (0.5, 1.0)
+    >>> spike_coefficients(0.5, 2)
+    (0.25, 1.5)
+    """
+    a = momentum**delay
+    return a, (1 - a) / (1 - momentum)
+
+
+class CompensatedSGD(Optimizer):
+    """SGD with momentum, each parameter compensated for its own delay.
+
+    Args:
+        params: parameters, or groups of them; a group may have its own `delay`.
+        lr: learning rate.
+        momentum: m, heavy ball in PyTorch's convention.
+        delay: D in updates, of parameters whose delay no callback tells (`delays`).
+        spike_compensation: false: plain SGD, a = 1 and b = 0.
+        weight_decay: wd; wd w is added to the gradient.
+        a, b: in the place of the coefficients of every D: generalised spike compensation.
+        prediction: which prediction a delay callback is to make along this optimizer's velocity:
+            velocity, weight, spectrain, or None; see zoo.delay.prediction.
+        horizon: of the prediction, in updates: a number, or a multiple of the delay such as "2D".
+
+    Raises:
+        UserError: hyperparameters that make no sense, or an unknown word.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 0.1,
+        momentum: float = 0.9,
+        *,
+        delay: int = 0,
+        spike_compensation: bool = True,
+        weight_decay: float = 0.0,
+        a: float | None = None,
+        b: float | None = None,
+        prediction: str | None = None,
+        horizon: float | str | None = None,
+    ) -> None:
+        if not 0 <= momentum < 1:
+            raise UserError(
+                f"optimizer.momentum={momentum}: must be in [0, 1); type optimizer.momentum=0.9"
+            )
+        if (a is None) != (b is None):
+            raise UserError(
+                f"optimizer.a={a} optimizer.b={b}: both or neither; type optimizer.a=null "
+                "optimizer.b=null for those of the delay"
+            )
+        if prediction is not None and prediction not in PREDICTIONS:
+            raise UserError(
+                f"optimizer.prediction={prediction}: there is {', '.join(PREDICTIONS)}; "
+                "type optimizer.prediction=velocity"
+            )
+        self.prediction = prediction
+        self.horizon = horizon
+        self.delays: dict[Tensor, int] = {}  # of each parameter, told by a delay callback
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "delay": delay,
+            "spike_compensation": spike_compensation,
+            "weight_decay": weight_decay,
+            "a": a,
+            "b": b,
+        }
+        super().__init__(params, defaults)
+
+    def coefficients(self, group: dict[str, Any], delay: int) -> tuple[float, float]:
+        """Return a and b of parameters of a group with this delay."""
+        if not group["spike_compensation"]:
+            return 1.0, 0.0
+        if group["a"] is not None:
+            return group["a"], group["b"]
+        return spike_coefficients(group["momentum"], delay)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Make one update."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            by_delay: dict[int, list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    delay = self.delays.get(p, group["delay"])
+                    by_delay.setdefault(delay, []).append(p)
+            for delay, parameters in by_delay.items():
+                self._update(parameters, group, *self.coefficients(group, delay))
+        return loss
+
+    def _update(self, ps: list[Tensor], group: dict[str, Any], a: float, b: float) -> None:
+        """V <- m v + g;  w <- w - lr (a v + b g), in torch's order of operations."""
+        gs: list[Any] = [p.grad for p in ps]
+        if group["weight_decay"]:
+            gs = list(torch._foreach_add(gs, ps, alpha=group["weight_decay"]))
+        first = [i for i, p in enumerate(ps) if "momentum_buffer" not in self.state[p]]
+        if first:
+            for i in first:  # as torch's SGD: v = g
+                self.state[ps[i]]["momentum_buffer"] = gs[i].detach().clone()
+        going = [i for i in range(len(ps)) if i not in set(first)]
+        vs = [self.state[p]["momentum_buffer"] for p in ps]
+        if going:
+            torch._foreach_mul_([vs[i] for i in going], group["momentum"])
+            torch._foreach_add_([vs[i] for i in going], [gs[i] for i in going])
+        if b == 0 and a == 1:
+            torch._foreach_add_(ps, vs, alpha=-group["lr"])
+            return
+        spike = gs if b == 1 else torch._foreach_mul(gs, b)
+        torch._foreach_add_(ps, torch._foreach_add(spike, vs, alpha=a), alpha=-group["lr"])
