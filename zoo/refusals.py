@@ -95,6 +95,72 @@ def delay_fits(delay: Section, updates: int | None) -> str | None:
     )
 
 
+def _pipelined(delay: Section) -> bool:
+    return str(delay.get("_target_", "")).endswith(".PipelineDelay")
+
+
+def a_pipeline_does_not_accumulate(delay: Section, trainer: Section) -> str | None:
+    if not _pipelined(delay) or trainer["accumulate"] == 1:
+        return None
+    return (
+        f"trainer.accumulate={trainer['accumulate']}: a stage of delay={delay['name']} updates after "
+        "every batch; type trainer.accumulate=1 and a larger data.batch_size"
+    )
+
+
+# Of these the formulas have one delay, or want the weights of the forward pass at the update.
+OF_ONE_DELAY = (
+    ".GapAware", ".DelayCompensated", ".Dana", ".StalenessAware", ".DelayScaledLR",
+    ".LoweredMomentum",
+)  # fmt: skip
+
+
+def peers_have_one_delay(delay: Section, optimizer: Section) -> str | None:
+    if not _pipelined(delay) or not str(optimizer.get("_target_", "")).endswith(OF_ONE_DELAY):
+        return None
+    return (
+        f"optimizer={optimizer['name']}: is made for one delay, and the stages of "
+        f"delay={delay['name']} have many; type delay=constant, or optimizer=lwpv_sc"
+    )
+
+
+def a_prediction_has_a_velocity(delay: Section, optimizer: Section) -> str | None:
+    kind = delay.get("prediction") or optimizer.get("prediction")
+    if kind is None or (optimizer.get("momentum") and "velocities" not in optimizer):
+        return None
+    return (
+        f"optimizer={optimizer['name']}: has no velocity along which to predict weights "
+        f"(prediction={kind}); type optimizer=sgd optimizer.momentum=0.9, or prediction=null"
+    )
+
+
+def one_prediction(delay: Section, optimizer: Section) -> str | None:
+    if not (delay.get("prediction") and optimizer.get("prediction")):
+        return None
+    return (
+        f"delay.prediction={delay['prediction']}: optimizer={optimizer['name']} has one already; "
+        "type delay.prediction=null, or optimizer=spike_compensation"
+    )
+
+
+def backward_sees_the_weights(delay: Section, precision: Section, trainer: Section) -> str | None:
+    """Refuse what computes on copies of the weights that the backward pass would see again."""
+    if not _pipelined(delay) or delay.get("stash_weights"):
+        return None
+    if trainer["compile"]:
+        return (
+            f"delay={delay['name']}: a compiled model may keep copies of the weights for its backward "
+            "pass; type trainer.compile=false or delay.stash_weights=true"
+        )
+    if "lightning" in precision and precision["name"] == "bf16":
+        return (
+            f"precision={precision['name']}: autocast keeps copies of the weights for the backward "
+            f"pass, which delay={delay['name']} cannot change; type precision=bf16_emulated or "
+            "delay.stash_weights=true"
+        )
+    return None
+
+
 def braking_has_momentum(optimizer: Section) -> str | None:
     betas = optimizer.get("betas") or [None]
     if "rho" not in optimizer or 0 not in (optimizer.get("momentum"), betas[0]):
@@ -165,6 +231,11 @@ RULES: tuple[Rule, ...] = (
     no_delay_has_no_keys,
     delay_ends_before_training,
     braking_has_momentum,
+    a_pipeline_does_not_accumulate,
+    peers_have_one_delay,
+    a_prediction_has_a_velocity,
+    one_prediction,
+    backward_sees_the_weights,
     mixup_has_pairs,
     vgg_has_pixels,
     rounding_sees_the_products,

@@ -116,6 +116,9 @@ class OptimizerSection(_Open):
 class DelaySection(_Open):
     steps: int | None = Field(None, ge=0)
     warmup: Literal["fill", "skip"] | None = None
+    stages: int | None = Field(None, ge=1)
+    prediction: Literal["velocity", "weight", "spectrain"] | None = None
+    stash_weights: bool = False
 
 
 class SchedulerSection(_Open):

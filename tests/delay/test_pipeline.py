@@ -14,9 +14,12 @@ from torch.optim import SGD
 
 from tests.delay.clock import Rules, simulate
 from tests.delay.test_constant import assert_same_bits, fit
-from zoo.delay import PipelineDelay, Stage, pipeline
+from zoo.delay import PipelineDelay, Stage, pipeline, pipeline_stages
 from zoo.errors import UserError
 from zoo.optim import CompensatedSGD
+from zoo.precision import FORMATS
+from zoo.precision.casts import Casts
+from zoo.precision.plugin import EmulatedPrecision
 
 Make = Callable[[Any], torch.optim.Optimizer]
 LR, M, WD = 0.01, 0.9, 1e-2
@@ -102,6 +105,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"prediction": "velocity"}, {"stash_weights": True},
         {"backward": "stash", "predict": "velocity", "compensate": True},
     ),
+    "PipeMare": ({"spike_compensation": False, "anneal": 40}, {}, {"pipemare": 40}),
     "SpecTrain": (
         {"spike_compensation": False}, {"prediction": "spectrain"}, {"predict": "spectrain"},
     ),
@@ -173,3 +177,40 @@ def test_a_prediction_wants_a_velocity() -> None:
             image_stages(), samples(True), lambda p: SGD(p, lr=LR, momentum=M),
             prediction="velocity", horizon="far",
         )  # fmt: skip
+
+
+def test_rounded_copies_of_the_weights_are_made_anew_for_the_backward_pass() -> None:
+    """So that in an emulated format, too, the backward pass sees the weights of its own time."""
+    kinds = ("weights", "activations", "gradients", "weight_gradients")
+    plugin = EmulatedPrecision(Casts(dict.fromkeys(kinds, FORMATS["fp169"])))  # type: ignore[arg-type]
+    x = torch.randn(5, 6, requires_grad=True)
+
+    def input_gradient(layer: nn.Linear, then: Tensor) -> Tensor:
+        x.grad = None
+        plugin.follow_weights(True)
+        with plugin.forward_context():
+            y = (layer(x) * 3).sum()
+            layer.weight.data.copy_(then)
+            plugin.follow_weights(False)
+            y.backward()
+        assert x.grad is not None
+        return x.grad.clone()
+
+    layer, new = nn.Linear(6, 3), torch.randn(3, 6)
+    with torch.no_grad():
+        other = nn.Linear(6, 3)
+        other.weight.copy_(new)
+    changed = input_gradient(layer, new)
+    assert torch.equal(changed, input_gradient(other, new))  # linear in y: the weights are all
+    assert not torch.equal(changed, input_gradient(nn.Linear(6, 3), torch.zeros(3, 6)))
+
+
+def test_a_model_cut_by_the_zoo_trains_as_its_stages_say() -> None:
+    """No stages given: delays are those of `pipeline_stages`, and the memory is their sum."""
+    net = nn.Sequential(*image_stages())
+    cut = pipeline_stages(net, torch.zeros(2, 1, 8, 8))
+    _cuts[id(net)] = cut
+    delay = PipelineDelay()
+    fit(net, lambda p: SGD(p, lr=LR, momentum=M), delay, data=samples(True))
+    assert delay.longest == max(s.delay for s in cut if s.parameters)
+    assert delay.history_bytes == sum(s.delay * s.parameter_bytes for s in cut)

@@ -63,16 +63,44 @@ def test_two_formats_are_two_runs_with_different_numbers(train_here: Train) -> N
 @pytest.mark.parametrize("optimizer", OPTIONS["optimizer"])
 @pytest.mark.parametrize("delay", OPTIONS["delay"])
 def test_every_optimizer_with_every_delay(train_here: Train, optimizer: str, delay: str) -> None:
-    late = [] if delay == "none" else ["delay.steps=2", "trainer.log_every_steps=1"]
-    record = train_here(*TINY, f"optimizer={optimizer}", f"delay={delay}", *late)
+    words = [f"optimizer={optimizer}", f"delay={delay}", "trainer.log_every_steps=1"]
+    if delay == "constant":
+        words.append("delay.steps=2")
+    one_delay = ("staleness_aware", "delay_scaled_lr", "lowered_momentum", "gap_aware", "dc_asgd")
+    if delay == "pipeline" and optimizer in (*one_delay, "dana"):
+        with pytest.raises(UserError, match="is made for one delay"):
+            train_here(*TINY, *words)
+        return
+    record = train_here(*TINY, *words)
     assert record.status == "finished"
-    if late:
-        copies = 3 if optimizer == "dana" else 2
-        assert (
-            record.metrics["mem/history_bytes"] == copies * 4 * record.metrics["model/parameters"]
-        )
-        assert record.curve["num/delay/updates"].value == [0, 1, 2, 2, 2, 2]
+    weights = 4 * record.metrics["model/parameters"]
+    history = record.metrics.get("mem/history_bytes")
+    if delay in ("constant", "pipedream_2bw"):
+        steps = {"constant": 2, "pipedream_2bw": 1}[delay]
+        assert history == (steps + (optimizer == "dana")) * weights
+        assert record.curve["num/delay/updates"].value == [min(t, steps) for t in range(6)]
+    elif delay == "pipeline":
+        assert history > weights
+        assert record.metrics["num/pipeline/distance"] > 0
+    else:
+        assert history is None
     assert ("num/brake/alpha_p50" in record.metrics) == optimizer.startswith("adaptive_braking")
+
+
+@pytest.mark.parametrize("model", OPTIONS["model"])
+def test_every_model_is_a_pipeline_in_1_6_9(train_here: Train, model: str) -> None:
+    special = next((v for k, v in BIG.items() if model.startswith(k)), ["model.width=2"])
+    norm = [] if model == "timm" else ["model.norm=group", "model.group_size=1"]
+    record = train_here(
+        f"model={model}", *special, *norm, "trainer.max_epochs=null", "trainer.max_steps=10",
+        "trainer.log_every_steps=5", "delay=pipeline", "precision=169", "optimizer=lwpv_sc",
+        "data.batch_size=2", "optimizer.lr=0.001",
+    )  # fmt: skip
+    assert record.status == "finished"
+    assert record.emulated
+    assert math.isfinite(record.metrics["test/loss"])
+    distances = [k for k in record.metrics if k.startswith("num/pipeline/distance/")]
+    assert len(distances) > 5
 
 
 @pytest.mark.parametrize("warmup", ["fill", "skip"])

@@ -127,16 +127,17 @@ def test_a_killed_run_goes_on_with_its_loss_scale_and_its_ranges(tmp_path: Path)
 @pytest.mark.parametrize(
     "overrides",
     [
-        ["optimizer=adaptive_braking", "delay.steps=32"],
-        ["optimizer=dana", "delay.steps=5", "trainer.accumulate=2", "precision=fp16_emulated",
+        ["optimizer=adaptive_braking", "delay=constant", "delay.steps=32"],
+        ["optimizer=lwpw_sc", "delay=pipeline", "data.batch_size=2"],
+        ["optimizer=dana", "delay=constant", "delay.steps=5", "trainer.accumulate=2", "precision=fp16_emulated",
          "precision.loss_scale=dynamic"],
     ],
-    ids=["braking", "dana"],
+    ids=["braking", "pipeline", "dana"],
 )  # fmt: skip
 def test_a_killed_run_goes_on_with_its_delayed_weights(
     tmp_path: Path, overrides: list[str]
 ) -> None:
-    typed = [*KILLABLE, "trainer.max_steps=120", "delay=constant", *overrides]
+    typed = [*KILLABLE, "trainer.max_steps=120", *overrides]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = start(whole, *typed)
     _, err = done.communicate(timeout=300)

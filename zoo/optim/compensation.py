@@ -51,6 +51,8 @@ class CompensatedSGD(Optimizer):
         spike_compensation: false: plain SGD, a = 1 and b = 0.
         weight_decay: wd; wd w is added to the gradient.
         a, b: in the place of the coefficients of every D: generalised spike compensation.
+        anneal: K: during the first K updates the learning rate is lr / D^(1 - k / K) at update k
+            (PipeMare's first technique, Yang et al. 2020, arXiv 1910.05124); None: lr throughout.
         prediction: which prediction a delay callback is to make along this optimizer's velocity:
             velocity, weight, spectrain, or None; see zoo.delay.prediction.
         horizon: of the prediction, in updates: a number, or a multiple of the delay such as "2D".
@@ -70,6 +72,7 @@ class CompensatedSGD(Optimizer):
         weight_decay: float = 0.0,
         a: float | None = None,
         b: float | None = None,
+        anneal: int | None = None,
         prediction: str | None = None,
         horizon: float | str | None = None,
     ) -> None:
@@ -81,6 +84,11 @@ class CompensatedSGD(Optimizer):
             raise UserError(
                 f"optimizer.a={a} optimizer.b={b}: both or neither; type optimizer.a=null "
                 "optimizer.b=null for those of the delay"
+            )
+        if anneal is not None and not (isinstance(anneal, int) and anneal > 0):
+            raise UserError(
+                f"optimizer.anneal={anneal}: must be a positive number of updates; "
+                "type optimizer.anneal=1000"
             )
         if prediction is not None and prediction not in PREDICTIONS:
             raise UserError(
@@ -98,6 +106,8 @@ class CompensatedSGD(Optimizer):
             "weight_decay": weight_decay,
             "a": a,
             "b": b,
+            "anneal": anneal,
+            "updates": 0,
         }
         super().__init__(params, defaults)
 
@@ -123,10 +133,21 @@ class CompensatedSGD(Optimizer):
                     delay = self.delays.get(p, group["delay"])
                     by_delay.setdefault(delay, []).append(p)
             for delay, parameters in by_delay.items():
-                self._update(parameters, group, *self.coefficients(group, delay))
+                lr = group["lr"] / self._slowed(group, delay)
+                self._update(parameters, group, lr, *self.coefficients(group, delay))
+            group["updates"] += 1
         return loss
 
-    def _update(self, ps: list[Tensor], group: dict[str, Any], a: float, b: float) -> None:
+    @staticmethod
+    def _slowed(group: dict[str, Any], delay: int) -> float:
+        if group["anneal"] is None:
+            return 1.0
+        left = 1 - min(group["updates"] / group["anneal"], 1)
+        return float(max(1, delay) ** left)
+
+    def _update(
+        self, ps: list[Tensor], group: dict[str, Any], lr: float, a: float, b: float
+    ) -> None:
         """V <- m v + g;  w <- w - lr (a v + b g), in torch's order of operations."""
         gs: list[Any] = [p.grad for p in ps]
         if group["weight_decay"]:
@@ -141,7 +162,7 @@ class CompensatedSGD(Optimizer):
             torch._foreach_mul_([vs[i] for i in going], group["momentum"])
             torch._foreach_add_([vs[i] for i in going], [gs[i] for i in going])
         if b == 0 and a == 1:
-            torch._foreach_add_(ps, vs, alpha=-group["lr"])
+            torch._foreach_add_(ps, vs, alpha=-lr)
             return
         spike = gs if b == 1 else torch._foreach_mul(gs, b)
-        torch._foreach_add_(ps, torch._foreach_add(spike, vs, alpha=a), alpha=-group["lr"])
+        torch._foreach_add_(ps, torch._foreach_add(spike, vs, alpha=a), alpha=-lr)
