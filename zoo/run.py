@@ -10,6 +10,7 @@ import logging
 import math
 import os
 import shlex
+import shutil
 import warnings
 from pathlib import Path
 from typing import IO, Any
@@ -184,6 +185,8 @@ class Run:
     def __exit__(self, *exception: object) -> None:
         if self._lock is not None:
             self._lock.close()
+            if exception[0] is not None and [p.name for p in self.folder.iterdir()] == [".lock"]:
+                shutil.rmtree(self.folder, ignore_errors=True)  # a mistake: nothing was trained
 
     def trainer(self, loggers: list[Logger]) -> Trainer:
         """Return Lightning's Trainer for this run's section `trainer`."""

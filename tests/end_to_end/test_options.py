@@ -87,6 +87,12 @@ def test_every_optimizer_with_every_delay(train_here: Train, optimizer: str, del
     assert ("num/brake/alpha_p50" in record.metrics) == optimizer.startswith("adaptive_braking")
 
 
+def test_too_many_stages_leave_nothing_behind(train_here: Train, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"delay.stages=99: CifarResNet has 16 stages; type a"):
+        train_here(*TINY, "delay=pipeline", "delay.stages=99")
+    assert not list((tmp_path / "outputs").iterdir())
+
+
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_every_model_is_a_pipeline_in_1_6_9(train_here: Train, model: str) -> None:
     special = next((v for k, v in BIG.items() if model.startswith(k)), ["model.width=2"])
