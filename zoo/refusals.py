@@ -143,16 +143,52 @@ def one_prediction(delay: Section, optimizer: Section) -> str | None:
     )
 
 
-def backward_sees_the_weights(delay: Section, precision: Section, trainer: Section) -> str | None:
+def predictions_are_for_pipelines(delay: Section, optimizer: Section) -> str | None:
+    if not optimizer.get("prediction") or _pipelined(delay):
+        return None
+    return (
+        f"optimizer={optimizer['name']}: predicts weights for the stages of a pipeline; "
+        f"type delay=pipeline, or optimizer=spike_compensation for delay={delay['name']}"
+    )
+
+
+def spectrain_is_not_stashed(delay: Section, optimizer: Section) -> str | None:
+    kind = delay.get("prediction") or optimizer.get("prediction")
+    if kind != "spectrain" or not delay.get("stash_weights"):
+        return None
+    return (
+        "delay.stash_weights=True: SpecTrain predicts the weights of both passes; "
+        "type delay.stash_weights=false"
+    )
+
+
+def a_horizon_has_a_prediction(delay: Section, optimizer: Section) -> str | None:
+    if delay.get("horizon") is None or delay.get("prediction") or optimizer.get("prediction"):
+        return None
+    return (
+        f"delay.horizon={delay['horizon']}: is of a prediction, and there is none; "
+        "type delay.prediction=velocity or delay.horizon=null"
+    )
+
+
+def backward_sees_the_weights(
+    delay: Section, model: Section, precision: Section, trainer: Section
+) -> str | None:
     """Refuse what computes on copies of the weights that the backward pass would see again."""
     if not _pipelined(delay) or delay.get("stash_weights"):
         return None
+    if model.get("norm") == "group_ws":
+        return (
+            "model.norm=group_ws: standardised weights are copies, of which the backward pass of "
+            f"delay={delay['name']} would see old ones; type model.norm=group or "
+            "delay.stash_weights=true"
+        )
     if trainer["compile"]:
         return (
             f"delay={delay['name']}: a compiled model may keep copies of the weights for its backward "
             "pass; type trainer.compile=false or delay.stash_weights=true"
         )
-    if "lightning" in precision and precision["name"] == "bf16":
+    if str(precision.get("lightning", "")).startswith("bf16"):
         return (
             f"precision={precision['name']}: autocast keeps copies of the weights for the backward "
             f"pass, which delay={delay['name']} cannot change; type precision=bf16_emulated or "
@@ -235,6 +271,9 @@ RULES: tuple[Rule, ...] = (
     peers_have_one_delay,
     a_prediction_has_a_velocity,
     one_prediction,
+    predictions_are_for_pipelines,
+    spectrain_is_not_stashed,
+    a_horizon_has_a_prediction,
     backward_sees_the_weights,
     mixup_has_pairs,
     vgg_has_pixels,

@@ -91,8 +91,8 @@ class OptimizerSection(_Open):
         None, min_length=2, max_length=2
     )
     eps: float | None = Field(None, ge=0)
-    rho: float | None = None
-    granularity: Literal["filter", "tensor", "model"] | None = None
+    rho: float | None = Field(None, examples=["2"])
+    granularity: Literal["filter", "tensor", "model"] | None = Field(None, examples=["filter"])
     scale_from: ScaleFrom | None = None
 
     @field_validator("scale_from", mode="before")
@@ -114,10 +114,12 @@ class OptimizerSection(_Open):
 
 
 class DelaySection(_Open):
-    steps: int | None = Field(None, ge=0)
-    warmup: Literal["fill", "skip"] | None = None
-    stages: int | None = Field(None, ge=1)
-    prediction: Literal["velocity", "weight", "spectrain"] | None = None
+    steps: int | None = Field(None, ge=0, strict=True, examples=["8"])
+    warmup: Literal["fill", "skip"] | None = Field(None, examples=["fill"])
+    stages: int | None = Field(None, ge=1, strict=True, examples=["4"])
+    prediction: Literal["velocity", "weight", "spectrain"] | None = Field(
+        None, examples=["velocity"]
+    )
     stash_weights: bool = False
 
 
@@ -216,10 +218,21 @@ def validate(plain: dict[str, Any]) -> dict[str, Any]:
             raise UserError(f"{key}: is missing; leave it as the group has it") from None
         value = "null" if first["input"] is None else first["input"]
         message = first["msg"][0].lower() + first["msg"][1:]
-        raise UserError(f"{key}={value}: {message}") from None
+        raise UserError(f"{key}={value}: {message}{_example(first['loc'])}") from None
     for key, value in flatten(checked).items():
         _check_leaf(key, value)
     return checked
+
+
+def _example(place: tuple[int | str, ...]) -> str:
+    """Return what to type instead, where the schema says so."""
+    section = Schema.model_fields[str(place[0])].annotation if place else None
+    if len(place) < 2 or not (isinstance(section, type) and issubclass(section, BaseModel)):
+        return ""
+    field = section.model_fields.get(str(place[1]))
+    if field is None or not field.examples:
+        return ""
+    return f"; type {place[0]}.{place[1]}={field.examples[0]}"
 
 
 def _keys_of(field: FieldInfo) -> Any:

@@ -431,3 +431,64 @@ def test_the_memory_is_the_delay_times_the_weights() -> None:
         delay = ConstantDelay(6)
         fit(network(), make, delay)
         assert delay.history_bytes == copies * 4 * trained
+
+
+@pytest.mark.parametrize("precision", ["fp32", "scaled"])
+def test_dana_takes_turns_whatever_is_skipped(precision: str) -> None:
+    """Update t is worker t mod N's, also where the first D updates, or some of them, are not made."""
+    held: list[Tensor] = []
+    seen: list[list[bool]] = []
+
+    class Look(Callback):
+        def on_train_batch_end(self, trainer: Any, pl_module: Any, *_: Any) -> None:
+            (optimizer,) = trainer.optimizers
+            state = optimizer.state[held[0]]
+            velocities = state.get("worker_velocities", [torch.zeros(1)] * 3)
+            seen.append([bool(v.abs().sum() > 0) for v in velocities])
+            if "velocity_sum" in state:
+                torch.testing.assert_close(
+                    state["velocity_sum"], sum(velocities), rtol=1e-4, atol=1e-6
+                )
+
+    def make(parameters: Any) -> Optimizer:
+        held.append(parameters[0])
+        return Dana(parameters, lr=0.01)
+
+    fmt, kinds = FloatFormat(5, 2), ("weights", "activations", "gradients", "weight_gradients")
+    scaled = EmulatedPrecision(
+        Casts(dict.fromkeys(kinds, fmt)),  # type: ignore[arg-type]
+        LossScale(2.0**30, dynamic=True),
+    )
+    delay = ConstantDelay(2, "skip" if precision == "fp32" else "fill")
+    fit(
+        network(), make, delay, Look(), log_every_n_steps=1,
+        plugins=[scaled] if precision == "scaled" else None,
+    )  # fmt: skip
+    first = next(t for t, moved in enumerate(seen) if any(moved))
+    assert seen[first] == [i == first % 3 for i in range(3)]
+    assert first == 2 if precision == "fp32" else first > 0
+
+
+def test_a_step_without_a_loss_is_a_step_without_an_update() -> None:
+    class Sometimes(Module):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return None if batch_idx % 3 == 1 else super().training_step(batch, batch_idx)
+
+    net = network()
+    delay = ConstantDelay(4)
+    trainer = Trainer(
+        accelerator="cpu", max_epochs=1, callbacks=[delay], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    module = Sometimes(net, OPTIMIZERS["sgd"], lambda t: 1.0)
+    trainer.fit(module, DataLoader(batches(), batch_size=None))
+    assert delay.history.updates == BATCHES
+    assert all(torch.isfinite(p).all() for p in net.parameters())
+
+
+def test_a_callback_may_be_used_again() -> None:
+    delay = ConstantDelay(4)
+    fit(network(), OPTIMIZERS["sgd"], delay, log_every_n_steps=1)
+    again = fit(network(), OPTIMIZERS["sgd"], delay, data=batches(3), log_every_n_steps=1)
+    assert delay.measures()["num/delay/updates"] == 2
+    assert_same_bits(again, by_hand(network(), OPTIMIZERS["sgd"], 4, data=batches(3)))

@@ -71,6 +71,11 @@ def test_every_optimizer_with_every_delay(train_here: Train, optimizer: str, del
         with pytest.raises(UserError, match="is made for one delay"):
             train_here(*TINY, *words)
         return
+    predicts = ("weight_prediction", "lwpv_sc", "lwpw_sc", "spectrain")
+    if delay != "pipeline" and optimizer in predicts:
+        with pytest.raises(UserError, match="predicts weights for the stages of a pipeline"):
+            train_here(*TINY, *words)
+        return
     record = train_here(*TINY, *words)
     assert record.status == "finished"
     weights = 4 * record.metrics["model/parameters"]
@@ -85,6 +90,17 @@ def test_every_optimizer_with_every_delay(train_here: Train, optimizer: str, del
     else:
         assert history is None
     assert ("num/brake/alpha_p50" in record.metrics) == optimizer.startswith("adaptive_braking")
+
+
+def test_coarser_stages_are_less_late(train_here: Train) -> None:
+    fine, coarse = (
+        train_here(*TINY, "delay=pipeline", *stages, "trainer.log_every_steps=2")
+        for stages in ([], ["delay.stages=3"])
+    )
+    assert coarse.metrics["mem/history_bytes"] < fine.metrics["mem/history_bytes"]
+    per_stage = [k for k in coarse.metrics if k.startswith("num/pipeline/distance/")]
+    assert len(per_stage) <= 3
+    assert coarse.metrics["num/pipeline/distance/003"] == 0  # the last stage is not late
 
 
 def test_too_many_stages_leave_nothing_behind(train_here: Train, tmp_path: Path) -> None:

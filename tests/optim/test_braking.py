@@ -273,3 +273,57 @@ def test_mistakes_say_what_to_type(make: Callable[[Any], Any], sentence: str) ->
 def test_nothing_is_made_of_nothing() -> None:
     """Elements that do not move have no direction: NaN would be one."""
     assert math.isfinite(one_step([0.0, 0.0], [1e-30, 1e-30], 2.0)[0])
+
+
+def test_the_schedule_of_rho_goes_on_with_the_state() -> None:
+    p = nn.Parameter(torch.ones(2, 2))
+    optimizer = AdaptiveBraking([p], rho=2.0, rho_schedule="linear")
+    optimizer.at_progress(0.75)
+    resumed = AdaptiveBraking([p], rho=2.0, rho_schedule="linear")
+    resumed.load_state_dict(optimizer.state_dict())
+    assert resumed.param_groups[0]["rho_factor"] == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("granularity", ["filter", "tensor", "model"])
+def test_shapes_that_could_be_taken_for_one_another(granularity: str) -> None:
+    """A large weight, one whose filters are as long as its number in the list, vectors, a scalar."""
+    shapes = [(2,), (1024, 2), (512, 512), (4, 1), (1,), (), (3, 1024), (1024,)]
+    parameters = [nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in shapes]
+    optimizer = AdaptiveBraking(parameters, 0.1, 0.9, 2.0, granularity)  # type: ignore[arg-type]
+    for p in parameters:
+        p.grad = torch.randn_like(p)
+    optimizer.step()
+    before = [optimizer.state[p]["momentum_buffer"].clone() for p in parameters]
+    gs = [torch.randn_like(p) for p in parameters]
+    for p, g in zip(parameters, gs, strict=True):
+        p.grad = g.clone()
+    optimizer.step()
+    flat = [torch.cat([t.flatten() for t in ts]) for ts in (gs, before)]
+    whole = F.cosine_similarity(flat[0], flat[1], dim=0)
+    for p, g, v in zip(parameters, gs, before, strict=True):
+        alpha = 1 - 2.0 * cosines(g, v, granularity, whole)
+        torch.testing.assert_close(optimizer.state[p]["momentum_buffer"], 0.9 * v + alpha * g)
+
+
+def test_gradient_and_velocity_may_lie_in_memory_differently() -> None:
+    p = nn.Parameter(torch.randn(4, 3, 2, 2, dtype=torch.float64))
+    v = torch.randn_like(p)
+    g = torch.randn_like(p).to(memory_format=torch.channels_last)
+    optimizer = AdaptiveBraking([p], lr=0.1, rho=2.0)
+    optimizer.state[p]["momentum_buffer"] = v.clone()
+    p.grad = g.clone()
+    optimizer.step()
+    alpha = 1 - 2.0 * cosines(g, v, "filter", g)
+    torch.testing.assert_close(optimizer.state[p]["momentum_buffer"], 0.9 * v + alpha * g)
+
+
+def test_a_group_may_be_added() -> None:
+    a, b = (nn.Parameter(torch.ones(2, 2)) for _ in range(2))
+    optimizer = AdaptiveBraking([a], rho=1.5)
+    optimizer.add_param_group({"params": [b]})
+    assert [g["rho"] for g in optimizer.param_groups] == [1.5, 1.5]
+
+
+def test_going_up_is_refused() -> None:
+    with pytest.raises(UserError, match="type optimizer.maximize=false"):
+        AdaptiveBraking([nn.Parameter(torch.ones(1))], maximize=True)

@@ -13,6 +13,7 @@ precision or optimizer has to know of it, and these may:
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -43,6 +44,7 @@ class Delay(Callback):
         self._loaded: dict[str, Any] | None = None
         self._begun = False  # the update under way has had a batch
         self._pushed = False  # what it computes on is in the history
+        self._started = 0  # updates, the one under way included
         self._made = 0  # updates that changed the weights
         self._measured: dict[str, float] = {}
 
@@ -86,6 +88,14 @@ class Delay(Callback):
                 "type delay=none"
             )
         optimizer: Any = trainer.optimizers[0]
+        if not self.consistent and isinstance(trainer.precision_plugin, MixedPrecision):
+            raise UserError(
+                f"precision={trainer.precision_plugin.precision}: autocast keeps copies of the weights "
+                f"for the backward pass, which delay={self.name} cannot change; type precision=fp32 or "
+                "delay.stash_weights=true"
+            )
+        if self._loaded is None:
+            self.reset()
         parameters = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
         delays = self.delays_of(pl_module, optimizer, parameters)
         self.longest = max(delays, default=0)
@@ -99,8 +109,10 @@ class Delay(Callback):
     def on_train_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
+        self.history.give_back()  # where a batch was skipped
         if not self._begun:
             self._begun, self._pushed = True, False
+            self._started += 1
             self.on_update_start(trainer)
             (optimizer,) = trainer.optimizers
             if self.sends(optimizer):
@@ -108,6 +120,12 @@ class Delay(Callback):
         self.history.lend()
         if not self.consistent:
             _follow_weights(trainer, True)
+
+    def reset(self) -> None:
+        """Forget a training before this one."""
+        self._begun = self._pushed = False
+        self._started = self._made = 0
+        self._measured = {}
 
     def on_update_start(self, trainer: Trainer) -> None:
         """Take notice of the first batch of an update."""
@@ -130,6 +148,9 @@ class Delay(Callback):
     def on_before_optimizer_step(
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
+        self.history.give_back()  # where there was no backward
+        if hasattr(optimizer, "at_update"):
+            optimizer.at_update(self._started - 1)
         stale = self.history.stale() if self.consistent else {}
         if self.consistent and self._logs_next(trainer):
             self.measure(stale)
@@ -157,6 +178,15 @@ class Delay(Callback):
     ) -> None:
         if self._history is not None:
             self._history.give_back()
+        if not self.consistent:
+            _follow_weights(trainer, False)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.history.give_back()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._history is not None:
+            self._history.give_back()
 
     def _push(self, weights: list[Tensor] | None) -> None:
         self.history.push(weights)
@@ -164,7 +194,8 @@ class Delay(Callback):
 
     @staticmethod
     def _logs_next(trainer: Trainer) -> bool:
-        return (trainer.global_step + 1) % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return every > 0 and (trainer.global_step + 1) % every == 0
 
     # -- what is seen of it, and what a resumed run needs ----------------------------------------
 
@@ -180,11 +211,12 @@ class Delay(Callback):
         return measured
 
     def state_dict(self) -> dict[str, Any]:
-        return {"history": self.history.state_dict(), "made": self._made}
+        counts = {"made": self._made, "started": self._started}
+        return {"history": self.history.state_dict(), **counts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state["history"]
-        self._made = state["made"]
+        self._made, self._started = state["made"], state["started"]
 
 
 def _follow_weights(trainer: Trainer, on: bool) -> None:

@@ -58,6 +58,10 @@ class ConstantDelay(Delay):
                 group["delay"] = self.steps
         return [self.steps] * len(parameters)
 
+    def reset(self) -> None:
+        super().reset()
+        self._versions.clear()
+
     def on_update_start(self, trainer: Trainer) -> None:
         self._versions.append(self._made)
 

@@ -93,14 +93,10 @@ class History:
             held[i] = self._rings[i][j]
         return held
 
-    def distances(self) -> list[float]:
-        """Return |lent - present| / |present| of each parameter, while they are lent."""
-        assert self._lent
-        far = [0.0] * len(self.parameters)
-        for i, j in self._oldest():
-            present = self._rings[i][j]
-            far[i] = float((self.parameters[i].detach() - present).norm() / present.norm())
-        return far
+    def distances(self) -> list[tuple[float, float]]:
+        """Return |lent - present| and |present| of each parameter, while they are lent."""
+        pairs = zip(self.parameters, self.present(), strict=True)
+        return [(float((p.detach() - w).norm()), float(w.norm())) for p, w in pairs]
 
     @torch.no_grad()
     def push(self, weights: list[Tensor] | None = None) -> None:

@@ -13,10 +13,11 @@ is consistent, and late. Before the first update all weights are w(0), as while 
 after the last sample all updates are made, as when it has drained.
 """
 
+import math
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -65,10 +66,28 @@ class PipelineDelay(Delay):
         example: Any = getattr(pl_module, "example", None)
         net = getattr(pl_module, "net", pl_module)
         self.cut = pipeline_stages(net, example(2) if example else None, self.stages)
-        of = {p: stage.delay for stage in self.cut for p in stage.parameters.values()}
-        delays = [of[p] for p in parameters]  # type: ignore[index]
+        of: dict[Tensor, int] = {
+            p: stage.delay for stage in self.cut for p in stage.parameters.values()
+        }
+        for name, p in pl_module.named_parameters():
+            if p.requires_grad and p not in of:
+                raise UserError(
+                    f"delay=pipeline: {name} is in no stage of the model; put it into the model, or "
+                    "type delay=constant"
+                )
+        delays = [of[p] for p in parameters]
         kind = self.prediction or getattr(optimizer, "prediction", None)
         horizon = self.horizon if self.horizon is not None else getattr(optimizer, "horizon", None)
+        if kind == "spectrain" and self.consistent:
+            raise UserError(
+                "delay.stash_weights=True: SpecTrain predicts the weights of both passes; "
+                "type delay.stash_weights=false"
+            )
+        if horizon is not None and kind is None:
+            raise UserError(
+                f"delay.horizon={horizon}: is of a prediction, and there is none; "
+                "type delay.prediction=velocity or delay.horizon=null"
+            )
         if kind is not None:
             if not has_velocity(optimizer):
                 raise UserError(
@@ -79,6 +98,22 @@ class PipelineDelay(Delay):
             if self._loaded_ahead is not None:
                 self._ahead.load_state_dict(self._loaded_ahead, parameters)
         return delays
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.accumulate_grad_batches != 1:
+            raise UserError(
+                f"trainer.accumulate={trainer.accumulate_grad_batches}: a stage of delay=pipeline "
+                "updates after every batch; type trainer.accumulate=1"
+            )
+        super().on_train_start(trainer, pl_module)
+
+    def reset(self) -> None:
+        super().reset()
+        self._ahead = None
+
+    @property
+    def history_bytes(self) -> int:
+        return super().history_bytes + (self._ahead.bytes if self._ahead is not None else 0)
 
     def sends(self, optimizer: Optimizer) -> bool:
         return self._ahead is not None or super().sends(optimizer)
@@ -97,15 +132,14 @@ class PipelineDelay(Delay):
     def measure_lent(self) -> None:
         """Measure |forward - backward weights| / |backward weights|, by stage and over all.
 
-        With a prediction this is its error; `num/pipeline/distance` is the mean over the parameters.
+        With a prediction this is its error.
         """
-        far = dict(zip(self.history.parameters, self.history.distances(), strict=True))
-        self._measured = {"num/pipeline/distance": sum(far.values()) / len(far)}
+        norms = dict(zip(self.history.parameters, self.history.distances(), strict=True))
+        self._measured = {"num/pipeline/distance": _relative(list(norms.values()))}
         for stage in self.cut:
-            held = [far[p] for p in stage.parameters.values()]
-            if held:
-                key = f"num/pipeline/distance/{stage.number:03d}"
-                self._measured[key] = sum(held) / len(held)
+            if stage.parameters:
+                held = [norms[p] for p in stage.parameters.values()]
+                self._measured[f"num/pipeline/distance/{stage.number:03d}"] = _relative(held)
 
     def state_dict(self) -> dict[str, Any]:
         ahead = self._ahead.state_dict() if self._ahead is not None else None
@@ -114,3 +148,9 @@ class PipelineDelay(Delay):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
         self._loaded_ahead = state["ahead"]
+
+
+def _relative(norms: list[tuple[float, float]]) -> float:
+    """Return |difference| / |weights| of some parameters together, from those of each."""
+    far, size = (math.hypot(*side) for side in zip(*norms, strict=True))
+    return far / size if size else 0.0

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import SGD
 
 from zoo.errors import UserError
-from zoo.optim.compensation import PREDICTIONS
+from zoo.optim.compensation import PREDICTIONS, CompensatedSGD
 
 
 class Prediction:
@@ -43,7 +44,8 @@ class Prediction:
                 "type delay.prediction=velocity"
             )
         self.kind = kind
-        multiple = re.fullmatch(r"(\d*\.?\d*)D", str(horizon))
+        self._before: list[Tensor] | None = None  # the weights before the last update
+        multiple = re.fullmatch(r"(\d+\.?\d*|\.\d+|)D", str(horizon))
         if kind == "spectrain":
             if horizon is not None:
                 raise UserError(
@@ -66,7 +68,11 @@ class Prediction:
                 f"delay.horizon={horizon}: must be a number of updates, or a multiple of the delay; "
                 "type delay.horizon=2D"
             )
-        self._before: list[Tensor] | None = None  # the weights before the last update
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the weights that it keeps."""
+        return sum(w.numel() * w.element_size() for w in self._before or [])
 
     @torch.no_grad()
     def sent(self, optimizer: Any, parameters: list[Tensor]) -> list[Tensor]:
@@ -91,7 +97,7 @@ class Prediction:
         return _along_velocity(optimizer, parameters, present, self.backward)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"before": getattr(self, "_before", None)}
+        return {"before": self._before}
 
     def load_state_dict(self, state: dict[str, Any], parameters: list[Tensor]) -> None:
         if state["before"] is not None:
@@ -113,5 +119,6 @@ def _along_velocity(
 
 
 def has_velocity(optimizer: Any) -> bool:
-    """Whether an optimizer moves its weights along a velocity that torch's SGD would call so."""
-    return all(group.get("momentum", 0) for group in optimizer.param_groups)
+    """Whether an optimizer moves its weights along a velocity of raw gradients, as SGD does."""
+    moves = all(group.get("momentum", 0) for group in optimizer.param_groups)
+    return moves and isinstance(optimizer, SGD | CompensatedSGD)

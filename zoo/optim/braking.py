@@ -75,15 +75,22 @@ class _Brake(Optimizer):
         self.brake_weight_decay = brake_weight_decay
         self.eps = eps
         self._rho_schedule = SCHEDULES[rho_schedule]
-        self._rho_factor = 1.0
         self._alignments: list[tuple[float, Tensor]] = []  # of the last step: rho and cosines
+        # In the groups, so that a resumed run goes on with them; the factor is the schedule's.
+        self.defaults |= {"rho": float(rho), "rho_factor": 1.0}
         for group in self.param_groups:
-            group["rho"] = float(group.get("rho", rho))
+            group.setdefault("rho", float(rho))
+            group.setdefault("rho_factor", 1.0)
+            if group.get("maximize"):
+                raise UserError(
+                    "optimizer.maximize=True: a brake is for going down; type optimizer.maximize=false"
+                )
 
     def at_progress(self, progress: float) -> None:
         """Set rho to where its schedule stands after this share of the budget, in [0, 1]."""
         if self._rho_schedule is not None:
-            self._rho_factor = self._rho_schedule(progress)
+            for group in self.param_groups:
+                group["rho_factor"] = self._rho_schedule(progress)
 
     @torch.no_grad()
     def brake(self) -> None:
@@ -92,7 +99,7 @@ class _Brake(Optimizer):
         A parameter without a velocity, before its first step, has a cosine of 0.
         """
         for group in self.param_groups:
-            rho = group["rho"] * self._rho_factor
+            rho = group["rho"] * group["rho_factor"]
             held = [(p.grad, self.state.get(p, {}).get(self.velocity)) for p in group["params"]]
             moving = [(g, v) for g, v in held if g is not None and v is not None]
             if rho == 0 or not moving:
@@ -177,10 +184,10 @@ class Parts:
     """
 
     def __init__(self, shapes: Iterable[torch.Size]) -> None:
-        alike: dict[tuple[int, ...], list[int]] = {}
+        alike: dict[tuple[Any, ...], list[int]] = {}
         for i, shape in enumerate(shapes):
-            key = shape[1:] if len(shape) > 1 else (*shape, 1)
-            alike.setdefault((i,) if shape.numel() >= BLOCK else key, []).append(i)
+            key: tuple[Any, ...] = ("filters", *shape[1:]) if len(shape) > 1 else ("vector", *shape)
+            alike.setdefault(("large", i) if shape.numel() >= BLOCK else key, []).append(i)
         self.stacks = list(alike.values())  # of tensors whose filters have one shape
         self.order = [i for stack in self.stacks for i in stack]
         ordered = [list(shapes)[i] for i in self.order]
@@ -196,8 +203,7 @@ class Parts:
     ) -> Tensor:
         """Return <g, v> / max(|g| |v|, eps) of every filter; alike within what it is taken over."""
         found = [
-            _sums(_rows([gs[i] for i in stack]), _rows([vs[i] for i in stack]))
-            for stack in self.stacks
+            _sums(*_rows([gs[i] for i in stack], [vs[i] for i in stack])) for stack in self.stacks
         ]
         dot, g_norm, v_norm = (torch.cat(parts) for parts in zip(*found, strict=True))
         if granularity == "model":
@@ -223,14 +229,18 @@ def _parts(shapes: tuple[torch.Size, ...]) -> Parts:
     return Parts(shapes)
 
 
-def _rows(tensors: list[Tensor]) -> Tensor:
+def _rows(gs: list[Tensor], vs: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Return the filters of tensors, all of one shape, as (filters, elements of a filter)."""
+    # Both in the order that the gradients have in memory.
+    channels_last = gs[0].dim() == 4 and not gs[0].is_contiguous()
+    return _flat(gs, channels_last), _flat(vs, channels_last)
+
+
+def _flat(tensors: list[Tensor], channels_last: bool) -> Tensor:
     if tensors[0].dim() < 2:
         return torch.stack(tensors).view(len(tensors), -1)
     x = torch.cat(tensors) if len(tensors) > 1 else tensors[0]
-    if x.dim() == 4 and not x.is_contiguous():  # channels last: as it is in memory
-        x = x.permute(0, 2, 3, 1)
-    return x.flatten(1)
+    return (x.permute(0, 2, 3, 1) if channels_last else x).flatten(1)
 
 
 class AdaptiveBraking(_Brake, SGD):
@@ -322,7 +332,7 @@ class AdaptiveBraking(_Brake, SGD):
         """
         stepped: list[tuple[Tensor, Tensor | None]] = []
         for group in self.param_groups:
-            rho = group["rho"] * self._rho_factor
+            rho = group["rho"] * group["rho_factor"]
             large = [p for p in group["params"] if rho and p.numel() >= BLOCK and not p.is_cuda]
             for p in large:
                 g, v = p.grad, self.state.get(p, {}).get(self.velocity)
@@ -330,7 +340,7 @@ class AdaptiveBraking(_Brake, SGD):
                     continue
                 rows = max(1, BLOCK * p.shape[0] // p.numel())
                 for w_block, *pair in zip(p.split(rows), g.split(rows), v.split(rows), strict=True):
-                    cosine = _cosine(*_sums(*(_rows([x]) for x in pair)), self.eps)
+                    cosine = _cosine(*_sums(*_rows([pair[0]], [pair[1]])), self.eps)
                     g_block, v_block = pair
                     g_block.mul_((1 - rho * cosine).view(-1, *(1,) * (p.dim() - 1)))
                     options = {name: group[name] for name in _SGD_OPTIONS}

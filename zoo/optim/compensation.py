@@ -80,6 +80,18 @@ class CompensatedSGD(Optimizer):
             raise UserError(
                 f"optimizer.momentum={momentum}: must be in [0, 1); type optimizer.momentum=0.9"
             )
+        if delay < 0:
+            raise UserError(f"optimizer.delay={delay}: must be 0 or more; type optimizer.delay=0")
+        if a is not None and not spike_compensation:
+            raise UserError(
+                f"optimizer.a={a}: is of spike compensation, which is off; "
+                "type optimizer.spike_compensation=true or optimizer.a=null optimizer.b=null"
+            )
+        if horizon is not None and prediction is None:
+            raise UserError(
+                f"optimizer.horizon={horizon}: is of a prediction, and there is none; "
+                "type optimizer.prediction=velocity or optimizer.horizon=null"
+            )
         if (a is None) != (b is None):
             raise UserError(
                 f"optimizer.a={a} optimizer.b={b}: both or neither; type optimizer.a=null "

@@ -148,6 +148,7 @@ class GapAware(_DelayedSGD):
             )
         self.eps = eps
         self.decay = decay
+        self.defaults["max_lr"] = 0.0
         for group in self.param_groups:
             group.setdefault("max_lr", 0.0)
 
@@ -158,7 +159,8 @@ class GapAware(_DelayedSGD):
             group["max_lr"] = max(group["max_lr"], group["lr"])
             for p in group["params"]:
                 state = self.state[p]
-                if p.grad is None or p not in stale or "mean_square" not in state:
+                known = "mean_square" in state and group["max_lr"] > 0
+                if p.grad is None or p not in stale or not known:
                     continue
                 corrected = state["mean_square"] / (1 - self.decay ** state["averaged"])
                 one_step = corrected.sqrt_().add_(self.eps).mul_(group["max_lr"])
@@ -287,6 +289,11 @@ class Dana(_DelayedSGD):
         super().__init__(params, lr, momentum, weight_decay, **options)
         self.velocities = velocities
 
+    def at_update(self, update: int) -> None:
+        """Say whose turn it is: updates that a loss scale skips take theirs, too."""
+        for group in self.param_groups:
+            group["turn"] = update % (group["delay"] + 1)
+
     @torch.no_grad()
     def sent_weights(self, parameters: list[Tensor]) -> list[Tensor]:
         """Return the estimated weights of the time when the gradients will be applied."""
@@ -326,8 +333,7 @@ class Dana(_DelayedSGD):
                 if v is None:
                     continue
                 if "worker_velocities" not in state:
-                    rest = [torch.zeros_like(v) for _ in range(workers - 1)]
-                    state["worker_velocities"] = [v, *rest]
+                    state["worker_velocities"] = [torch.zeros_like(v) for _ in range(workers)]
                     state["velocity_sum"] = torch.zeros_like(v)
                 state["worker_velocities"][turn] = v
                 state["velocity_sum"].add_(v)
