@@ -163,9 +163,9 @@ def _fused_sums(dtype: torch.dtype) -> Callable[[Tensor, Tensor], Any]:
             shown = [torch.ones(96, 640, dtype=dtype) for _ in range(2)]
             graph = make_fx(sums, tracing_mode="symbolic")(*shown)
             inputs = [n.meta["val"] for n in graph.graph.nodes if n.op == "placeholder"]
-            # Said, so that the compiler's cache does not take a program for another number of them.
-            threads = {"config_patches": {"cpp.threads": 1}}
-            return standalone_compile(graph, inputs, dynamic_shapes="from_graph", options=threads)
+            # A block is little work: threads would wait for each other.
+            alone = {"config_patches": {"cpp.threads": 1}}
+            return standalone_compile(graph, inputs, dynamic_shapes="from_graph", options=alone)
     except Exception:  # whatever a machine without a compiler raises
         return sums
 
