@@ -113,7 +113,7 @@ def test_group_norm_and_the_size_of_the_input_change_no_count(
 def test_without_normalisation_an_activation_goes_with_the_sum_before_it() -> None:
     cut = pipeline_stages(on_meta(CifarResNet, depth=20, norm="none"))
     assert len(cut) == 34 - 3
-    assert ("blocks.8.add", "relu") in [s.layers for s in cut]
+    assert ("blocks.8.add", "act") in [s.layers for s in cut]
     assert len(pipeline_stages(on_meta(CifarVGG, depth=11, norm="none"))) == 29
 
 
@@ -121,18 +121,18 @@ def test_a_resnets_stages_one_by_one() -> None:
     layers = [" ".join(s.layers) for s in pipeline_stages(on_meta(CifarResNet, depth=8))]
     assert layers == [
         "stem",
-        "blocks.0.norm1 blocks.0.relu blocks.0.conv1",
-        "blocks.0.norm2 blocks.0.relu blocks.0.conv2",
+        "blocks.0.norm1 blocks.0.act blocks.0.conv1",
+        "blocks.0.norm2 blocks.0.act blocks.0.conv2",
         "blocks.0.add",
-        "blocks.1.norm1 blocks.1.relu",
+        "blocks.1.norm1 blocks.1.act",
         "blocks.1.shortcut blocks.1.conv1",
-        "blocks.1.norm2 blocks.1.relu blocks.1.conv2",
+        "blocks.1.norm2 blocks.1.act blocks.1.conv2",
         "blocks.1.add",
-        "blocks.2.norm1 blocks.2.relu",
+        "blocks.2.norm1 blocks.2.act",
         "blocks.2.shortcut blocks.2.conv1",
-        "blocks.2.norm2 blocks.2.relu blocks.2.conv2",
+        "blocks.2.norm2 blocks.2.act blocks.2.conv2",
         "blocks.2.add",
-        "norm relu",
+        "norm act",
         "mean",
         "head",
         "loss",
@@ -492,7 +492,7 @@ def test_the_table_fits_80_columns_and_is_cut_in_the_middle() -> None:
     out = typed("model=resnet32", "data=cifar10", "data.root=nowhere")
     assert max(map(len, out.splitlines())) <= 80
     assert "32 more stages with --all" in out
-    assert "blocks.0: norm1, relu, conv1" in out
+    assert "blocks.0: norm1, act, conv1" in out
     assert "52 stages; delays of up to 102 updates" in out
     assert len(out.splitlines()) < 35
     whole = typed("model=resnet32", "data=cifar10", "data.root=nowhere", "--all")
