@@ -7,7 +7,8 @@ precision or optimizer has to know of it, and these may:
 - an optimizer with a table `delays` is told the delay of each parameter;
 - one with a method `compensate(stale)` may correct the gradients, given the weights that they were
   computed on;
-- one with a method `sent_weights(parameters)` says what is computed on in place of the weights.
+- one with a method `sent_weights(parameters)` says what is computed on in place of the weights;
+- one with a method `at_update(t)` is told which update it makes, those that were skipped counted.
 """
 
 from typing import Any
