@@ -16,7 +16,7 @@ from torch.optim import SGD, AdamW
 
 import zoo.models  # noqa: F401 - registers its networks with timm
 from zoo.errors import UserError
-from zoo.optim import AdaptiveBraking, AdaptiveBrakingAdamW, braking
+from zoo.optim import AdaptiveBraking, AdaptiveBrakingAdamW, filters
 
 Step = tuple[Tensor, Tensor]
 
@@ -148,11 +148,11 @@ def test_large_weights_are_stepped_in_blocks_to_the_same_numbers(
         return [p.detach() for p in net.parameters()]
 
     whole = trained()
-    braking._parts.cache_clear()
-    monkeypatch.setattr(braking, "BLOCK", 100)
+    filters.parts_of.cache_clear()
+    monkeypatch.setattr(filters, "BLOCK", 100)
     for a, b in zip(trained(), whole, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-    braking._parts.cache_clear()
+    filters.parts_of.cache_clear()
 
 
 def one_step(v: list[float], g: list[float], rho: float, **options: Any) -> Tensor:
