@@ -8,7 +8,7 @@ runs on the meta device, on the CPU only where it has to see numbers.
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from zoo.errors import UserError, first_line
+from zoo.example import Example, call, moved, tensors_of
 
 # product: multiplies and accumulates, or looks up rows. norm: a normalisation. pointwise: an
 # activation, dropout, a scale, something added. pool: changes the number of elements. join: two
@@ -55,7 +56,7 @@ class Layer:
     flops: int = 0
 
 
-def trace(model: nn.Module, example: Any) -> list[Layer]:
+def trace(model: nn.Module, example: Example) -> list[Layer]:
     """Return the layers of a model in the order in which they run: first the input, last the loss.
 
     Args:
@@ -76,21 +77,9 @@ def trace(model: nn.Module, example: Any) -> list[Layer]:
         ) from error
 
 
-def _run_on(device: str, model: nn.Module, example: Any) -> list[Layer]:
+def _run_on(device: str, model: nn.Module, example: Example) -> list[Layer]:
     with torch.random.fork_rng(devices=[]):
-        return _run(_copy(model, device).train(), _moved(example, device))
-
-
-def tensors_of(value: Any) -> Iterator[Tensor]:
-    """Yield the tensors in lists, tuples and dicts, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from tensors_of(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from tensors_of(item)
+        return _run(_copy(model, device).train(), moved(example, device))
 
 
 def _copy(model: nn.Module, device: str) -> nn.Module:
@@ -110,19 +99,7 @@ def _copy(model: nn.Module, device: str) -> nn.Module:
     return copy.deepcopy(model, memo)
 
 
-def _moved(example: Any, device: str) -> Any:
-    if isinstance(example, Tensor):
-        if example.is_meta and device != "meta":
-            return torch.zeros_like(example, device=device)
-        return example.detach().to(device, copy=True)
-    if isinstance(example, Mapping):
-        return {k: _moved(v, device) for k, v in example.items()}
-    if isinstance(example, list | tuple):
-        return tuple(_moved(v, device) for v in example)
-    return example
-
-
-def _run(model: nn.Module, example: Any) -> list[Layer]:
+def _run(model: nn.Module, example: Example) -> list[Layer]:
     with FlopCounterMode(display=False) as counter:
         recorder = _Recorder(model, counter)
         for name, module in model.named_modules():
@@ -131,10 +108,7 @@ def _run(model: nn.Module, example: Any) -> list[Layer]:
         with recorder:
             for tensor in tensors_of(example):
                 recorder.give(tensor)
-            if isinstance(example, Mapping):
-                output = model(**example)
-            else:
-                output = model(*(example if isinstance(example, tuple) else (example,)))
+            output = call(model, example)
     return recorder.finished(output)
 
 

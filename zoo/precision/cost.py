@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from zoo.example import Example, call
 from zoo.precision.casts import Casts
 from zoo.precision.kinds import Kind
 from zoo.precision.products import ADDENDS, RoundProducts
@@ -31,7 +32,7 @@ class Cost:
     escaped: float = 0.0
 
 
-def cost_of_products(net: nn.Module, inputs: Tensor, bits: Mapping[Kind, int]) -> Cost:
+def cost_of_products(net: nn.Module, inputs: Example, bits: Mapping[Kind, int]) -> Cost:
     """Count a model's products in one forward and backward pass.
 
     Args:
@@ -42,7 +43,7 @@ def cost_of_products(net: nn.Module, inputs: Tensor, bits: Mapping[Kind, int]) -
     cost = Cost()
     counting = _Counting(_Noting(), bits, cost)
     with FlopCounterMode(display=False) as everything, counting:
-        net(inputs)
+        call(net, inputs)
     total = everything.get_total_flops()
     cost.escaped = (total - counting.seen) / total if total else 0.0
     return cost
