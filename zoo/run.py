@@ -29,15 +29,19 @@ from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
 from zoo.config import build, factory
 from zoo.errors import Diverged, UserError
+from zoo.example import call, moved, tensors_of
 from zoo.leaderboard.record import Curve, Data, Record, decides_result, deciding_config, identity
 from zoo.leaderboard.store import read_record, write_record
 from zoo.loggers import summarise
 from zoo.optim.scaling import scaled
 from zoo.overrides import ROOT
 from zoo.precision import RangeMonitor
-from zoo.precision.cost import Cost
 from zoo.refusals import delay_fits
-from zoo.tasks.base import Task, cost_of_step, flops_of_step
+from zoo.tasks.base import Task
+from zoo.tasks.meter import Meter
+
+# What a sweep may tune on, by task.
+OBJECTIVES = {"classification": "val/acc"}
 
 CURATED = ROOT / "leaderboards" / "records"
 
@@ -92,8 +96,7 @@ class Run:
         )
         self.command = _command()
         self.is_main = int(os.environ.get("LOCAL_RANK", "0")) == 0
-        self.flops: tuple[int, int] | None = None
-        self.cost: Cost | None = None
+        self.meter: Meter | None = None
         self.monitor: RangeMonitor | None = None
         self.delay: Any = None  # the callback, where there is a delay
         self._lock: IO[str] | None = None
@@ -248,16 +251,12 @@ class Run:
         )
         # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
-        self.flops = flops_of_step(task, self.update_size)
-        if self.flops is None:
+        self.meter = task.meter(self.data.batch_size, section["accumulate"], self.arithmetic.bits)
+        if self.meter is None:
             self._try_a_forward_pass(task)
-        else:
-            self.cost = cost_of_step(
-                task, self.data.batch_size, section["accumulate"], self.arithmetic.bits
-            )
-        if self.arithmetic.emulated and self.cost is not None and self.cost.escaped > 0:
+        elif self.arithmetic.emulated and self.meter.escaped > 0:
             raise UserError(
-                f"precision={self.config['precision']['name']}: {100 * self.cost.escaped:.0f}% of "
+                f"precision={self.config['precision']['name']}: {100 * self.meter.escaped:.0f}% of "
                 f"the products of model={self.config['model']['name']} are computed where they "
                 "cannot be rounded; type precision=fp32 or precision=bf16, or another model"
             )
@@ -265,12 +264,12 @@ class Run:
 
     def _try_a_forward_pass(self, task: Task) -> None:
         """Tell a model that cannot be counted from one that cannot take these samples at all."""
-        net = task.net.eval()
+        net, example = task.net.eval(), moved(task.example(2), "cpu")
         try:
             with torch.no_grad():
-                net(torch.zeros_like(task.example(2), device="cpu"))
+                call(net, example)
         except Exception as error:
-            shape = "x".join(map(str, task.example(1).shape[1:]))
+            shape = "x".join(map(str, next(tensors_of(example)).shape[1:]))
             raise UserError(
                 f"model={self.config['model']['name']}: cannot take samples of {shape} "
                 f"({str(error).splitlines()[0]}); type another data.image_size, or another model"
@@ -338,8 +337,7 @@ class Run:
                 f"run {record.id} has diverged: the loss was no longer a finite number; "
                 "type a smaller optimizer.lr or trainer.gradient_clip=1"
             )
-        objective = "val/acc" if "val/acc" in record.metrics else "val/loss"
-        return record.metrics.get(objective)
+        return record.metrics.get(OBJECTIVES.get(record.config["task"]["name"], "val/loss"))
 
     def _metrics(self, task: Task, status: str) -> dict[str, float | None]:
         """Gather every scalar; docs/record.md has the table of keys."""
@@ -368,18 +366,15 @@ class Run:
         }
         if self.delay is not None:
             values["mem/history_bytes"] = self.delay.history_bytes
-        if self.cost is not None:
-            values["cost/bit_flops"] = self.cost.bit_flops * r.steps
-            values["cost/bytes_moved"] = self.cost.bytes_moved * r.steps
-        if self.flops is not None:
-            values["flops/sample_forward"], values["flops/step"] = self.flops
-            values["flops/total"] = self.flops[1] * r.steps
+        if self.meter is not None:
+            values |= self.meter.taken(r.steps, r.samples, r.extent)
             peak = self.config["trainer"]["peak_flops"]
             if peak is None and self.device == "cuda":
                 peak = hardware.peak_flops(hardware.describe(self.device, devices).device_name)
-            if peak is not None and r.train_s > 0:
+            total = values.get("flops/total")
+            if peak is not None and total is not None and r.train_s > 0:
                 values["perf/peak_flops"] = peak * devices
-                timed = self.flops[1] * (r.steps - r.compiling_steps)
+                timed = total * (r.steps - r.compiling_steps) / r.steps
                 values["perf/mfu"] = timed / r.train_s / (peak * devices)
         return values
 

@@ -17,6 +17,7 @@ from zoo.budget import Budget
 from zoo.callbacks.curve import CurveLog, StepTimes
 from zoo.errors import Diverged
 from zoo.tasks.base import Task
+from zoo.tasks.meter import Extent
 
 
 class Recorder(Callback):
@@ -42,6 +43,7 @@ class Recorder(Callback):
         self.clock = clock
         self.steps = self.samples = self.compiling_steps = 0
         self.tokens: int | None = None
+        self.extent: Extent | None = None  # of all batches, where they are of sequences
         self.train_s = self.eval_s = self.compile_s = self.wait_s = 0.0
         self.times = StepTimes()
         self.curves: dict[str, CurveLog] = {}
@@ -69,6 +71,9 @@ class Recorder(Callback):
         self.samples += samples * trainer.world_size
         if tokens is not None:
             self.tokens = (self.tokens or 0) + tokens * trainer.world_size
+        extent = pl_module.extent(batch)
+        if extent is not None:
+            self.extent = extent.times(trainer.world_size).plus(self.extent)
         for key, value in outputs["metrics"].items():
             total = self._sums.get(key)
             self._sums[key] = value if total is None else total + value
@@ -206,6 +211,7 @@ class Recorder(Callback):
             "times": self.times.state_dict(),
             "curves": {k: c.state_dict() for k, c in self.curves.items()},
             "latest": dict(self.latest),
+            "extent": list(self.extent) if self.extent is not None else None,
             "sums": {k: float(v) for k, v in self._sums.items()},
             "batches": self._batches,
             "step_s": self._step_s,
@@ -219,6 +225,8 @@ class Recorder(Callback):
             self.curves[key] = CurveLog()
             self.curves[key].load_state_dict(curve)
         self.latest = dict(state["latest"])
+        extent = state["extent"]
+        self.extent = Extent(*extent) if extent is not None else None
         self._sums = {k: torch.tensor(v) for k, v in state["sums"].items()}
         self._batches = state["batches"]
         self._step_s = state["step_s"]

@@ -1,5 +1,6 @@
 """What every task shares: the optimizer, its schedule over the budget, and the counting."""
 
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from zoo.example import Example
 from zoo.optim.schedules import Schedule
 from zoo.precision.cost import Cost, cost_of_products
 from zoo.precision.kinds import Kind
+from zoo.tasks.meter import Extent, Meter, StepMeter, run_once
 
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -65,9 +68,26 @@ class Task(LightningModule):
         """Return the samples and the tokens (None where there are none) of a batch."""
         raise NotImplementedError
 
-    def example(self, samples: int) -> Tensor:
+    def extent(self, batch: Any) -> Extent | None:
+        """Return how much a batch of sequences holds; None where all batches are alike."""
+        return None
+
+    def example(self, samples: int) -> Example:
         """Return a model input of so many samples on the meta device, for counting FLOPs."""
         raise NotImplementedError
+
+    def meter(self, batch_size: int, accumulate: int, bits: Mapping[Kind, int]) -> Meter | None:
+        """Return what tells the FLOPs and bytes of a training; None where they cannot be counted.
+
+        Args:
+            batch_size: samples of a batch, over all devices.
+            accumulate: batches of an update.
+            bits: width of each kind of tensor.
+        """
+        flops = flops_of_step(self, batch_size * accumulate)
+        if flops is None:
+            return None
+        return StepMeter(flops, cost_of_step(self, batch_size, accumulate, bits))
 
 
 def flops_of_step(task: Task, batch_size: int) -> tuple[int, int] | None:
@@ -84,21 +104,11 @@ def flops_of_step(task: Task, batch_size: int) -> tuple[int, int] | None:
         (forward FLOPs of a sample, forward and backward FLOPs of an update), or None where the
         model does not run on the meta device.
     """
-    import copy
-
-    from torch.utils.flop_counter import FlopCounterMode
-
     samples = 2  # batch norm wants two; every counted operation is linear in the batch
     try:
-        net = copy.deepcopy(_uncompiled(task.net)).to("meta").train()
-        inputs = task.example(samples)
-        with FlopCounterMode(display=False) as forward:
-            outputs = net(inputs)
-        with FlopCounterMode(display=False) as backward:
-            outputs.sum().backward()
+        ahead, back = run_once(on_meta(task.net), task.example(samples))
     except Exception:  # whatever a model raises that wants numbers: it is tried in earnest then
         return None
-    ahead, back = forward.get_total_flops(), backward.get_total_flops()
     return ahead // samples, (ahead + back) * batch_size // samples
 
 
@@ -110,18 +120,16 @@ def cost_of_step(
     Returns:
         The cost, or None where the model does not run on the meta device.
     """
-    import copy
-
     try:
-        net = copy.deepcopy(_uncompiled(task.net)).to("meta").train()
-        cost = cost_of_products(net, task.example(batch_size), bits)
+        cost = cost_of_products(on_meta(task.net), task.example(batch_size), bits)
     except Exception:  # as above
         return None
     return Cost(cost.bit_flops * accumulate, cost.bytes_moved * accumulate, cost.escaped)
 
 
-def _uncompiled(net: nn.Module) -> nn.Module:
-    return getattr(net, "_orig_mod", net)
+def on_meta(net: nn.Module) -> nn.Module:
+    """Return a copy of a model, compiled or not, on the meta device, in training mode."""
+    return copy.deepcopy(getattr(net, "_orig_mod", net)).to("meta").train()
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

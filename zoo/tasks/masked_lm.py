@@ -1,0 +1,108 @@
+"""Masked language modelling: which tokens stood where the masks are?"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+from zoo.example import Example
+from zoo.precision.kinds import Kind
+from zoo.tasks.base import Task, meta, on_meta
+from zoo.tasks.meter import Extent, Meter, SequenceMeter, extent_of
+
+
+class MaskedLMTask(Task):
+    """Learn to tell masked tokens.
+
+    A batch holds `input_ids` (B, S), `attention_mask` (B, S) or None where nothing is padded,
+    `labels` (B, S), -100 where there is no target, and for the host `lengths`, the real tokens of
+    each row, and `targets` (M,), the places of the labels in B x S.
+
+    The loss is the mean cross-entropy over the targets of a batch. Evaluation averages over all
+    targets of the split; these are 15% of its tokens whatever the training masks (zoo.data.masking).
+
+    Args:
+        net: takes a batch; returns the `loss`, the mean cross-entropy over the targets, and
+            `logits`, of all tokens or of the targets alone.
+        max_length: tokens of the longest row.
+        mask_rate: share of the tokens that are targets in training, for counting FLOPs beforehand.
+        shared: see `Task`.
+    """
+
+    def __init__(self, net: nn.Module, *, max_length: int, mask_rate: float, **shared: Any) -> None:
+        super().__init__(net, **shared)
+        self.max_length = max_length
+        self.mask_rate = mask_rate
+        names = ("val", "test")
+        self.losses = nn.ModuleDict({name: MeanMetric() for name in names})
+        self.hits = nn.ModuleDict({name: MeanMetric() for name in names})
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
+        loss = self._loss(self.net(**batch), batch)
+        return {"loss": loss, "metrics": {"loss": loss.detach()}}
+
+    @staticmethod
+    def _loss(output: Any, batch: dict[str, Any]) -> Tensor:
+        """Return the model's own mean over the targets; without any, 0 with a graph."""
+        if len(batch["targets"]):
+            return output["loss"]
+        return output["logits"].sum() * 0.0
+
+    def _evaluate(self, batch: dict[str, Any], split: str) -> None:
+        output, count = self.net(**batch), len(batch["targets"])
+        if not count:
+            return
+        logits = output["logits"]
+        if logits.dim() == 3:  # of all tokens
+            logits = logits.flatten(0, 1)[batch["targets"]]
+        hits = logits.argmax(1) == batch["labels"].flatten()[batch["targets"]]
+        self.losses[split].update(self._loss(output, batch), weight=count)  # type: ignore[operator]
+        self.hits[split].update(hits.float().mean(), weight=count)  # type: ignore[operator]
+
+    def _publish(self, split: str) -> None:
+        for key, metrics in (("loss", self.losses), ("acc", self.hits)):
+            metric: Any = metrics[split]
+            self.log(f"{split}/{key}", metric.compute(), sync_dist=True)
+            metric.reset()
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self._publish("val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def on_test_epoch_end(self) -> None:
+        self._publish("test")
+
+    def count(self, batch: dict[str, Any]) -> tuple[int, int | None]:
+        return len(batch["lengths"]), sum(batch["lengths"])
+
+    def extent(self, batch: dict[str, Any]) -> Extent:
+        rows, width = batch["labels"].shape
+        targets = torch.bincount(batch["targets"] // width, minlength=rows)
+        return extent_of(batch["lengths"], targets.tolist())
+
+    def example(self, samples: int) -> Example:
+        return self.batch_of(
+            samples, self.max_length, max(1, round(self.mask_rate * self.max_length))
+        )
+
+    def batch_of(self, rows: int, length: int, targets: int) -> dict[str, Any]:
+        """Return a batch without padding on the meta device, with so many targets in each row."""
+        return {
+            "input_ids": meta(rows, length, dtype=torch.long),
+            "attention_mask": None,
+            "labels": meta(rows, length, dtype=torch.long),
+            "lengths": [length] * rows,
+            "targets": meta(rows * targets, dtype=torch.long),
+        }
+
+    def meter(self, batch_size: int, accumulate: int, bits: dict[Kind, int]) -> Meter | None:  # type: ignore[override]
+        try:
+            return SequenceMeter(on_meta(self.net), self.batch_of, bits)
+        except Exception:  # whatever a model raises that wants numbers
+            return None
