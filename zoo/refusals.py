@@ -217,6 +217,61 @@ def scaling_has_a_momentum(optimizer: Section) -> str | None:
     )
 
 
+# What a model takes, by where its builder is; all others take images.
+TAKES_TEXT = {
+    "zoo.models.mosaicbert.": "masked",
+    "zoo.models.bert.": "masked",
+}
+# What each task learns from.
+LEARNS_FROM = {"ClassificationTask": "images", "MaskedLMTask": "masked"}
+# How each is called, and what brings it.
+KINDS_OF_DATA = {
+    "images": ("images", "data=digits", "model=resnet8", "task=classification"),
+    "masked": ("text with masked words", "data=text", "model=mosaicbert", "task=masked_lm"),
+}
+
+
+def kind_of_data(data: Section) -> str:
+    """Return what a data set is of: images, or text that is masked or causal."""
+    return str(data.get("objective") or "images")
+
+
+def kind_of_model(model: Section) -> str:
+    """Return what a model takes, in the same words."""
+    target = str(model.get("_target_", ""))
+    return next((kind for home, kind in TAKES_TEXT.items() if target.startswith(home)), "images")
+
+
+def a_model_has_its_data(data: Section, model: Section) -> str | None:
+    given, taken = kind_of_data(data), kind_of_model(model)
+    if given == taken:
+        return None
+    return (
+        f"model={model['name']}: takes {KINDS_OF_DATA[taken][0]}, and data={data['name']} is "
+        f"{KINDS_OF_DATA[given][0]}; type {KINDS_OF_DATA[taken][1]}, or {KINDS_OF_DATA[given][2]}"
+    )
+
+
+def a_task_has_its_data(data: Section, task: Section) -> str | None:
+    given = kind_of_data(data)
+    learnt = LEARNS_FROM.get(str(task.get("_target_", "")).rpartition(".")[2], given)
+    if given == learnt:
+        return None
+    return (
+        f"task={task['name']}: learns from {KINDS_OF_DATA[learnt][0]}, and data={data['name']} is "
+        f"{KINDS_OF_DATA[given][0]}; type {KINDS_OF_DATA[given][3]}"
+    )
+
+
+def sequences_take_one_device(data: Section, trainer: Section) -> str | None:
+    if kind_of_data(data) == "images" or trainer["devices"] == 1:
+        return None
+    return (
+        f"trainer.devices={trainer['devices']}: the loss is not yet averaged over the tokens of "
+        f"several devices for data={data['name']}; type trainer.devices=1"
+    )
+
+
 def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | None:
     mixes = task.get("mixup") or task.get("cutmix")
     if not mixes or (data["batch_size"] // trainer["devices"]) % 2 == 0:
@@ -257,6 +312,9 @@ def the_monitor_sees_the_products(callbacks: Section, trainer: Section) -> str |
 
 # In this order; the first that has something to say is heard.
 RULES: tuple[Rule, ...] = (
+    a_model_has_its_data,
+    a_task_has_its_data,
+    sequences_take_one_device,
     training_ends,
     devices_share_a_batch,
     batch_norm_has_a_batch,

@@ -26,14 +26,12 @@ class MaskedLMTask(Task):
         net: takes a batch; returns the `loss`, the mean cross-entropy over the targets, and
             `logits`, of all tokens or of the targets alone.
         max_length: tokens of the longest row.
-        mask_rate: share of the tokens that are targets in training, for counting FLOPs beforehand.
         shared: see `Task`.
     """
 
-    def __init__(self, net: nn.Module, *, max_length: int, mask_rate: float, **shared: Any) -> None:
+    def __init__(self, net: nn.Module, *, max_length: int, **shared: Any) -> None:
         super().__init__(net, **shared)
         self.max_length = max_length
-        self.mask_rate = mask_rate
         names = ("val", "test")
         self.losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self.hits = nn.ModuleDict({name: MeanMetric() for name in names})
@@ -87,9 +85,7 @@ class MaskedLMTask(Task):
         return extent_of(batch["lengths"], targets.tolist())
 
     def example(self, samples: int) -> Example:
-        return self.batch_of(
-            samples, self.max_length, max(1, round(self.mask_rate * self.max_length))
-        )
+        return self.batch_of(samples, self.max_length, max(1, 3 * self.max_length // 10))
 
     def batch_of(self, rows: int, length: int, targets: int) -> dict[str, Any]:
         """Return a batch without padding on the meta device, with so many targets in each row."""
