@@ -33,6 +33,39 @@ from zoo.schema import Schema
             "optimizer=adamw has no momentum; type optimizer=sgd or",
         ),
         (["model=vgg11"], "type data.image_size=32"),
+        (
+            ["data=text", "data.packing=false"],
+            "data.packing=False: is of data.objective=causal; type data.packing=true or data.obj",
+        ),
+        (
+            ["data=text", "data.objective=causal", "data.mask_rate_end=0.15"],
+            "data.mask_rate_end=0.15: is of data.objective=masked; type data.mask_rate_end=null or",
+        ),
+        (
+            ["data=text", "data.objective=causal", "data.bucket=true"],
+            "data.bucket=True: packed blocks are all of one length; type data.bucket=false or",
+        ),
+        (
+            [
+                "data=text",
+                "data.objective=causal",
+                "data.packing=false",
+                "data.within_documents=true",
+            ],
+            "data.within_documents=True: a row that is not packed holds one document; type",
+        ),
+        (
+            [
+                "data=text",
+                "data.mask_rate_end=0.15",
+                "trainer.max_epochs=null",
+                "trainer.budget_s=9",
+            ],
+            "data.mask_rate_end=0.15: runs over a number of steps, and trainer.budget_s=9",
+        ),
+        (["data=text", "data.tokenizer=folder"], "data.tokenizer=folder data.tokenizer_folder=F"),
+        (["data=text", "data.tokenizer_folder=x"], "data.tokenizer=folder data.tokenizer_folder=F"),
+        (["data=text", "data.folder=x"], "data.folder=x: data.corpus=text does not read it; type"),
         (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
         (["+delay.steps=3"], "delay.steps: delay=none has no such key"),

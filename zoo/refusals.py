@@ -282,6 +282,64 @@ def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | Non
     )
 
 
+# Keys of text that mean something for one objective alone, and what they are when they do nothing.
+KEYS_OF_OBJECTIVE: dict[str, Section] = {
+    "masked": {"mask_rate_end": None},
+    "causal": {"packing": True, "end_of_text": True, "within_documents": False},
+}
+
+
+def keys_of_text_have_their_objective(data: Section) -> str | None:
+    if data.get("objective") is None:  # of images
+        return None
+    theirs = "masked" if data["objective"] == "causal" else "causal"
+    for key, off in KEYS_OF_OBJECTIVE[theirs].items():
+        if data[key] != off:
+            return (
+                f"data.{key}={data[key]}: is of data.objective={theirs}; type "
+                f"data.{key}={'null' if off is None else str(off).lower()} or data.objective={theirs}"
+            )
+    if data["objective"] == "causal" and data["packing"]:
+        if data["bucket"]:
+            return (
+                "data.bucket=True: packed blocks are all of one length; type data.bucket=false or "
+                "data.packing=false"
+            )
+    elif data["within_documents"]:
+        return (
+            "data.within_documents=True: a row that is not packed holds one document; type "
+            "data.within_documents=false or data.packing=true"
+        )
+    return None
+
+
+def folders_are_read(data: Section) -> str | None:
+    if (data.get("tokenizer") == "folder") != (data.get("tokenizer_folder") is not None):
+        return (
+            f"data.tokenizer={data['tokenizer']}: data.tokenizer_folder={data['tokenizer_folder']} "
+            "says otherwise; type data.tokenizer=folder data.tokenizer_folder=FOLDER"
+        )
+    corpora = [data.get(key) for key in ("corpus", "eval_corpus", "tokenizer_corpus")]
+    named = any("folder" in (corpus or "").split("+") for corpus in corpora)
+    if data.get("folder") is None or named:
+        return None
+    return (
+        f"data.folder={data['folder']}: data.corpus={data['corpus']} does not read it; type "
+        "data=folder"
+    )
+
+
+def a_masking_schedule_has_steps(data: Section, trainer: Section) -> str | None:
+    steps = [trainer[budget] for budget in BUDGETS if budget != "budget_s"]
+    if data.get("mask_rate_end") is None or any(budget is not None for budget in steps):
+        return None
+    return (
+        f"data.mask_rate_end={data['mask_rate_end']:g}: runs over a number of steps, and "
+        f"trainer.budget_s={trainer['budget_s']} alone gives none; type data.mask_rate_end=null or "
+        "trainer.max_steps=1000"
+    )
+
+
 def vgg_has_pixels(data: Section, model: Section) -> str | None:
     small = data["name"] == "digits" and data["image_size"] < 32
     if not small or not model["name"].startswith("vgg"):
@@ -334,6 +392,9 @@ RULES: tuple[Rule, ...] = (
     a_horizon_has_a_prediction,
     backward_sees_the_weights,
     mixup_has_pairs,
+    keys_of_text_have_their_objective,
+    folders_are_read,
+    a_masking_schedule_has_steps,
     vgg_has_pixels,
     rounding_sees_the_products,
     the_monitor_sees_the_products,

@@ -74,6 +74,24 @@ class DataSection(_Open):
     crop_padding: int = Field(0, ge=0)
     flip: bool = False
     num_workers: int = Field(0, ge=0)
+    # Of text alone. A key that a section has not is not added to it.
+    objective: Literal["masked", "causal"] | None = Field(None, examples=["masked"])
+    max_length: int = Field(128, ge=4, le=10**6)
+    tokenizer: Literal["auto", "wordpiece", "bpe", "bert-base-uncased", "gpt2", "folder"] = "auto"
+    vocab_size: int = Field(4096, ge=8, le=10**6)
+    tokenizer_corpus: str | None = None
+    tokenizer_folder: str | None = None
+    folder: str | None = None
+    eval_corpus: str | None = None
+    train_documents: int | None = Field(None, gt=0)
+    eval_samples: int | None = Field(None, gt=0)
+    skip_broken: bool = False
+    bucket: bool = False
+    mask_rate: float = Field(0.3, gt=0, le=1)
+    mask_rate_end: float | None = Field(None, gt=0, le=1)
+    packing: bool = True
+    end_of_text: bool = True
+    within_documents: bool = False
 
 
 class ScaleFrom(_Section):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 # The first word of every name, so that no two purposes share a stream.
-ORDER, AUGMENT, STEP, SPLIT, INIT = 1, 2, 3, 4, 5
+ORDER, AUGMENT, STEP, SPLIT, INIT, MASK = 1, 2, 3, 4, 5, 6
 
 
 def mix(*words: int) -> int:

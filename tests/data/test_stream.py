@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.data.stream import EpochOrder, TrainStream
+from zoo.data.stream import BucketOrder, EpochOrder, TrainStream
 from zoo.errors import UserError
 
 
@@ -54,3 +54,27 @@ def test_a_stream_goes_on_from_its_state() -> None:
     resumed.load_state_dict(state)
     assert head + list(resumed) == whole == list(range(7))
     assert len(resumed) == 7
+
+
+@given(st.integers(1, 80), st.integers(1, 9), st.integers(0, 3))
+def test_bucketed_batches_are_the_epochs_own_samples_in_another_order(samples, batch_size, seed):
+    if batch_size > samples:
+        return
+    lengths = torch.randint(1, 9, (samples,), generator=torch.Generator().manual_seed(samples))
+    plain, bucket = EpochOrder(samples, batch_size, seed), BucketOrder(lengths, batch_size, seed)
+    walked = [bucket[i] for i in range(2 * plain.batches_per_epoch)]
+    for epoch in range(2):
+        numbers = range(epoch * plain.batches_per_epoch, (epoch + 1) * plain.batches_per_epoch)
+        ours = torch.cat([bucket[i] for i in numbers])
+        assert sorted(ours.tolist()) == sorted(torch.cat([plain[i] for i in numbers]).tolist())
+    assert all(torch.equal(batch, bucket[i]) for i, batch in reversed(list(enumerate(walked))))
+
+
+def test_buckets_are_sorted_within_pools_and_shuffled_among_batches(monkeypatch) -> None:
+    monkeypatch.setattr(BucketOrder, "POOL", 10)
+    lengths = torch.arange(200) % 97
+    order = BucketOrder(lengths, 4, 0)
+    spreads = [int(lengths[order[i]].max() - lengths[order[i]].min()) for i in range(50)]
+    assert sum(spreads) / 50 < 12  # a random batch of four spreads over some 58
+    firsts = [int(lengths[order[i]].min()) for i in range(50)]
+    assert firsts != sorted(firsts)

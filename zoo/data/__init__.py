@@ -3,5 +3,6 @@
 from zoo.data.cifar import cifar10, cifar100
 from zoo.data.digits import digits
 from zoo.data.imagenet import imagenet
+from zoo.data.text import text
 
-__all__ = ["cifar10", "cifar100", "digits", "imagenet"]
+__all__ = ["cifar10", "cifar100", "digits", "imagenet", "text"]

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from zoo.data.cifar import CLASSES
+from zoo.data.text import pad_without_files, vocabulary_without_files
 
 
 class Images(NamedTuple):
@@ -33,6 +34,12 @@ def arguments_without_files(
     Returns:
         None where the set is not one of ours: then only its files can tell.
     """
+    if section["_target_"] == "zoo.data.text":
+        words = {
+            "vocab_size": vocabulary_without_files(section),
+            "max_length": section["max_length"],
+        }
+        return {**words, "pad_token_id": pad_without_files(section)}, words
     images = IMAGES.get(section["_target_"])
     if images is None:
         return None

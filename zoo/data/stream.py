@@ -48,9 +48,40 @@ class EpochOrder:
         """Return the indices of a batch, counted from the start of the run: (batch_size,)."""
         epoch, place = divmod(batch, self.batches_per_epoch)
         if epoch != self._epoch:
-            self._order = torch.randperm(self.samples, generator=generator(ORDER, self.seed, epoch))
+            self._order = self.of_epoch(epoch)
             self._epoch = epoch
         return self._order[place * self.batch_size : (place + 1) * self.batch_size]
+
+    def of_epoch(self, epoch: int) -> Tensor:
+        """Return the indices of an epoch in their order; its first batch comes first."""
+        return torch.randperm(self.samples, generator=generator(ORDER, self.seed, epoch))
+
+
+class BucketOrder(EpochOrder):
+    """Rows of similar length in a batch, so that little of it is padding.
+
+    The epoch's permutation is cut into pools of `POOL` batches; a pool is sorted by length and cut
+    into batches, and all batches are shuffled. Which rows wait for the next epoch is decided before
+    sorting, so no length is left out more often than another.
+
+    Args:
+        lengths: of all training rows: (samples,).
+        batch_size, seed: see `EpochOrder`.
+    """
+
+    POOL = 50
+
+    def __init__(self, lengths: Tensor, batch_size: int, seed: int) -> None:
+        super().__init__(len(lengths), batch_size, seed)
+        self.lengths = lengths
+
+    def of_epoch(self, epoch: int) -> Tensor:
+        used = super().of_epoch(epoch)[: self.batches_per_epoch * self.batch_size]
+        pools = torch.split(used, self.POOL * self.batch_size)
+        by_length = [pool[torch.argsort(self.lengths[pool], stable=True)] for pool in pools]
+        batches = torch.cat(by_length).view(self.batches_per_epoch, self.batch_size)
+        shuffled = generator(ORDER, self.seed, epoch, 1)
+        return batches[torch.randperm(len(batches), generator=shuffled)].flatten()
 
 
 class TrainStream:

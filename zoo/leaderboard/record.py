@@ -24,6 +24,8 @@ NOT_IN_CONFIG = (
     "force",
     "data.root",
     "data.cache_dir",
+    "data.folder",  # its texts are in the fingerprint
+    "data.tokenizer_folder",  # and so is its tokenizer
     "data.num_workers",
     "callbacks.checkpoint.",
     "callbacks.progress.",

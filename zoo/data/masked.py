@@ -1,0 +1,139 @@
+"""Text for masked language models: one document a row, [CLS] ... [SEP], masked anew each time.
+
+A document is cut to `max_length` and never joined with another, as in MosaicBERT (section 2 of its
+code's recipe). A batch is a mapping:
+
+    input_ids        (B, S) int64, S the longest row of the batch
+    attention_mask   (B, S) int64, 1 where there is a token; None where nothing is padding
+    labels           (B, S) int64, -100 where there is no target
+    lengths          B numbers: real tokens of each row
+    targets          (M,) int64: where the labels are, as indices into the B*S tokens
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from zoo.data.masking import EVAL_RATE, IGNORED, Masker, Rate
+from zoo.data.stream import BucketOrder, EpochOrder
+from zoo.data.text_data import Batch, TextData
+from zoo.data.tokenizers import TextTokenizer
+from zoo.data.tokens import Tokens
+from zoo.errors import UserError
+
+
+class MaskedTextData(TextData):
+    """Masked rows.
+
+    Args:
+        bucket: put rows of similar length into a batch.
+        rate: the masking rate of training.
+        name, splits, tokenizer, options: see `TextData`.
+
+    Raises:
+        UserError: the tokenizer lacks a special token.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        splits: dict[str, Tokens],
+        tokenizer: TextTokenizer,
+        *,
+        bucket: bool,
+        rate: Rate,
+        **options: Any,
+    ) -> None:
+        wanted = {t: getattr(tokenizer, t) for t in ("pad", "cls", "sep", "mask")}
+        missing = [t for t, number in wanted.items() if number is None]
+        if missing:
+            raise UserError(
+                f"data.tokenizer={tokenizer.label}: has no [{missing[0].upper()}] token, which "
+                "data.objective=masked wants; type data.tokenizer=wordpiece or "
+                "data.tokenizer=bert-base-uncased"
+            )
+        self.bucket = bucket
+        self.rate = rate
+        self._masker = Masker(wanted["mask"], tokenizer.vocab_size, tokenizer.special)
+        super().__init__(name, splits, tokenizer, **options)
+
+    def rows(self, split: str) -> int:
+        return len(self.splits[split])
+
+    def make_order(self) -> EpochOrder:
+        if not self.bucket:
+            return super().make_order()
+        lengths = np.minimum(self.splits["train"].lengths, self.max_length - 2)
+        return BucketOrder(torch.from_numpy(lengths), self.batch_size, self.seed)
+
+    def train_batch(self, number: int, rank: int, world: int) -> Batch:
+        index = self.order[number][rank::world].numpy()
+        ids, lengths = self._lay_out("train", index)
+        drawn = self._masker.for_training(self.seed, number, self.batch_size, self.max_length)
+        u, words = (part[rank::world, : ids.shape[1]] for part in drawn)
+        rate = self.rate.at(number, self.total_batches)
+        return _batch(ids, lengths, *self._masker(ids, u, words, rate))
+
+    def eval_batch(self, split: str, rows: np.ndarray) -> Batch:
+        ids, lengths = self._lay_out(split, rows)
+        drawn = self._masker.for_evaluation(rows, self.max_length)
+        u, words = (part[:, : ids.shape[1]] for part in drawn)
+        return _batch(ids, lengths, *self._masker(ids, u, words, EVAL_RATE, each_row=True))
+
+    def _lay_out(self, split: str, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
+        t = self.tokenizer
+        assert t.cls is not None, "checked when it was made"
+        assert t.sep is not None, "checked, too"
+        assert t.pad is not None, "checked, too"
+        return lay_out(
+            self.splits[split], index, self.max_length, first=t.cls, last=t.sep, pad=t.pad
+        )
+
+
+def lay_out(
+    tokens: Tokens,
+    index: np.ndarray,
+    limit: int,
+    *,
+    first: int,
+    last: int,
+    pad: int,
+) -> tuple[Tensor, np.ndarray]:
+    """Lay documents out as rows, one a document: first, tokens, last, padded on the right.
+
+    Padded to the longest of the batch, not to the limit: a model that skips padding does not care,
+    and one that does not is spared what nobody needs.
+
+    Args:
+        tokens: of the split.
+        index: which documents: (B,).
+        limit: tokens of a row at most; longer documents are cut.
+        first, last: special tokens around a document.
+        pad: fills the rest.
+
+    Returns:
+        The rows (B, S) of int64, and their lengths (B,).
+    """
+    words_B = np.minimum(tokens.lengths[index], limit - 2)
+    lengths_B = words_B + 2
+    place_S = np.arange(int(words_B.max()))
+    body_BS = tokens.take(index[:, None], np.minimum(place_S, words_B[:, None] - 1))
+    rows_BS = np.full((len(index), int(lengths_B.max())), pad, dtype=np.int64)
+    rows_BS[:, 0] = first
+    rows_BS[:, 1:-1] = np.where(place_S < words_B[:, None], body_BS, pad)
+    rows_BS[np.arange(len(index)), lengths_B - 1] = last
+    return torch.from_numpy(rows_BS), lengths_B
+
+
+def _batch(ids: Tensor, lengths: np.ndarray, inputs: Tensor, labels: Tensor) -> Batch:
+    padded = int(lengths.min()) < ids.shape[1]
+    real = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
+    return {
+        "input_ids": inputs,
+        "attention_mask": real.long() if padded else None,
+        "labels": labels,
+        "lengths": lengths.tolist(),
+        "targets": (labels.flatten() != IGNORED).nonzero().flatten(),
+    }

@@ -1,0 +1,175 @@
+"""The data set of a language model: a corpus, a tokenizer, and rows for an objective."""
+
+import itertools
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from zoo.data.causal import CausalTextData
+from zoo.data.corpus import SPLITS, Corpus, find_corpus
+from zoo.data.masked import MaskedTextData
+from zoo.data.masking import Rate
+from zoo.data.text_data import TextData
+from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, gpt2, trained
+from zoo.data.tokens import Tokens, tokenised
+
+# What `data.tokenizer=auto` means, and the tokenizers whose files are looked for in data.root.
+AUTO = {"masked": "wordpiece", "causal": "bpe"}
+GIVEN: dict[str, tuple[str, tuple[str, ...], Callable[..., TextTokenizer]]] = {
+    "bert-base-uncased": ("google-bert/bert-base-uncased", ("vocab.txt",), bert_base_uncased),
+    "gpt2": ("openai-community/gpt2", ("vocab.json", "merges.txt"), gpt2),
+}
+
+
+def text(
+    *,
+    corpus: str,
+    root: str,
+    cache_dir: str,
+    seed: int,
+    batch_size: int,
+    eval_batch_size: int,
+    max_length: int,
+    objective: str,
+    tokenizer: str = "auto",
+    vocab_size: int = 4096,
+    tokenizer_corpus: str | None = None,
+    tokenizer_folder: str | None = None,
+    folder: str | None = None,
+    eval_corpus: str | None = None,
+    train_documents: int | None = None,
+    eval_samples: int | None = None,
+    skip_broken: bool = False,
+    bucket: bool = False,
+    mask_rate: float = 0.3,
+    mask_rate_end: float | None = None,
+    packing: bool = True,
+    end_of_text: bool = True,
+    within_documents: bool = False,
+) -> TextData:
+    """Return a corpus as rows of tokens; conf/data/text.yaml says what each argument means.
+
+    Raises:
+        UserError: the corpus or the tokenizer is not there, is broken, or does not fit.
+    """
+    where: dict[str, Any] = {
+        "root": root, "cache_dir": cache_dir, "folder": folder, "skip_broken": skip_broken,
+    }  # fmt: skip
+    train = find_corpus(corpus, **where)
+    held_out = find_corpus(eval_corpus, **where, key="data.eval_corpus") if eval_corpus else train
+    source = train
+    if tokenizer_corpus:
+        source = find_corpus(tokenizer_corpus, **where, key="data.tokenizer_corpus")
+    made = _tokenizer(
+        AUTO[objective] if tokenizer == "auto" else tokenizer,
+        source,
+        train_documents,
+        vocab_size=vocab_size,
+        root=root,
+        cache_dir=cache_dir,
+        folder=tokenizer_folder,
+    )
+    splits = {
+        split: tokenised(
+            train if split == "train" else held_out, split, made, cache_dir=cache_dir,
+            documents=train_documents if split == "train" else None,
+        )
+        for split in SPLITS
+    }  # fmt: skip
+    _say_what_is_left_out(corpus, splits)
+    shared: dict[str, Any] = {
+        "seed": seed,
+        "batch_size": batch_size,
+        "eval_batch_size": eval_batch_size,
+        "max_length": max_length,
+        "eval_samples": eval_samples,
+        "bucket": bucket,
+    }
+    if objective == "masked":
+        return MaskedTextData(corpus, splits, made, rate=Rate(mask_rate, mask_rate_end), **shared)
+    return CausalTextData(
+        corpus, splits, made, packing=packing, end_of_text=end_of_text,
+        within_documents=within_documents, **shared,
+    )  # fmt: skip
+
+
+def _tokenizer(
+    kind: str,
+    corpus: Corpus,
+    documents: int | None,
+    *,
+    vocab_size: int,
+    root: str,
+    cache_dir: str,
+    folder: str | None,
+) -> TextTokenizer:
+    if kind == "folder":
+        assert folder is not None, "refused before"
+        return from_folder(folder)
+    if kind in GIVEN:
+        return given(kind, root, cache_dir)
+
+    def texts() -> Iterator[str]:
+        return itertools.islice(corpus.documents("train"), documents)
+
+    key = f"{corpus.key} {documents}"
+    return trained(kind, texts, vocab_size, key=key, cache_dir=cache_dir)
+
+
+def given(name: str, root: str, cache_dir: str) -> TextTokenizer:
+    """Return a published tokenizer from data.root or the hub.
+
+    Args:
+        name: bert-base-uncased or gpt2.
+        root: looked in first, for tokenizers/NAME/.
+        cache_dir: what the hub delivers is kept here.
+
+    Raises:
+        UserError: its files are not there and the hub cannot be reached.
+    """
+    from zoo.data.hub import file_from_hub
+
+    repository, files, read = GIVEN[name]
+    place = Path(root) / "tokenizers" / name
+    paths = [place / file for file in files]
+    if not all(path.is_file() for path in paths):
+        paths = [
+            file_from_hub(
+                repository,
+                file,
+                cache_dir,
+                missing=f"data.tokenizer={name}: no tokenizers/{name}/{file} in data.root={root}",
+                put=str(place),
+            )
+            for file in files
+        ]
+    return read(*paths)
+
+
+def _say_what_is_left_out(corpus: str, splits: dict[str, Tokens]) -> None:
+    if os.environ.get("LOCAL_RANK", "0") != "0":
+        return
+    empty = sum(t.left_out.empty for t in splits.values())
+    broken = sum(t.left_out.broken for t in splits.values())
+    if empty or broken:
+        said = f"corpus {corpus}: {empty} empty documents and {broken} broken lines are left out"
+        print(said, file=sys.stderr)
+
+
+def vocabulary_without_files(section: dict[str, Any]) -> int:
+    """Return the size of the vocabulary that a section `data` asks for.
+
+    A trained one is smaller where the corpus is too small for it; of a folder's it is not known
+    without the folder, and `data.vocab_size` stands for it.
+    """
+    known = {"bert-base-uncased": 30_522, "gpt2": 50_257}
+    return known.get(section["tokenizer"], section["vocab_size"])
+
+
+def pad_without_files(section: dict[str, Any]) -> int:
+    """Return the padding token's id: the first, or in GPT-2's family the end-of-text token."""
+    kind = section["tokenizer"]
+    kind = AUTO[section["objective"]] if kind == "auto" else kind
+    return vocabulary_without_files(section) - 1 if kind in ("bpe", "gpt2") else 0

@@ -1,0 +1,155 @@
+"""What masked and causal text have in common: a data module over the tokens of three splits."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from lightning.pytorch import LightningDataModule
+
+from zoo.data.stream import EpochOrder, TrainStream
+from zoo.data.tokenizers import TextTokenizer
+from zoo.data.tokens import Tokens
+from zoo.errors import UserError
+
+Batch = dict[str, Any]
+
+
+class TextData(LightningDataModule):
+    """Rows of tokens. The attributes are those of `ImageData`.
+
+    Training is one stream over the whole run; evaluation goes through the rows of a split once, in
+    order. A subclass says what a row is: `rows`, `train_batch` and `eval_batch`.
+
+    Args:
+        name: the corpus, for the record.
+        splits: the tokens of train, validation and test.
+        tokenizer: that made them.
+        seed: the run's seed.
+        batch_size: rows of an update over all ranks.
+        eval_batch_size: rows of an evaluation batch.
+        max_length: tokens of a row at most, special ones included.
+        eval_samples: evaluate on so many rows of a split at most, evenly spaced; None: on all.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        splits: dict[str, Tokens],
+        tokenizer: TextTokenizer,
+        *,
+        seed: int,
+        batch_size: int,
+        eval_batch_size: int,
+        max_length: int,
+        eval_samples: int | None = None,
+    ) -> None:
+        super().__init__()
+        for split, tokens in splits.items():
+            if not len(tokens):
+                raise UserError(
+                    f"corpus {name}: has no {split} document with a word in it; type another "
+                    "data.corpus, or data.folder"
+                )
+        self.dataset_name = name
+        self.splits = splits
+        self.tokenizer = tokenizer
+        self.sha256 = _fingerprint(splits, tokenizer)
+        self.seed = seed
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.max_length = max_length
+        self.sizes = {split: self.rows(split) for split in splits}
+        self.eval_rows = {
+            split: evenly(self.sizes[split], eval_samples) for split in ("validation", "test")
+        }
+        self.sizes |= {split: len(rows) for split, rows in self.eval_rows.items()}
+        self.order = self.make_order()
+        self.batches_per_epoch = self.order.batches_per_epoch
+        self.stream: TrainStream | None = None
+        self.total_batches = 0
+
+    def rows(self, split: str) -> int:
+        """Return how many rows a split has."""
+        raise NotImplementedError
+
+    def make_order(self) -> EpochOrder:
+        """Return which rows stand in which batch."""
+        return EpochOrder(self.rows("train"), self.batch_size, self.seed)
+
+    def train_batch(self, number: int, rank: int, world: int) -> Batch:
+        """Return a rank's rows of a training batch, counted from the start of the run."""
+        raise NotImplementedError
+
+    def eval_batch(self, split: str, rows: np.ndarray) -> Batch:
+        """Return these rows of a split."""
+        raise NotImplementedError
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Return what a language-model task must know of the data."""
+        return {"vocab_size": self.tokenizer.vocab_size, "max_length": self.max_length}
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return what a language model must know of the data."""
+        return {
+            "vocab_size": self.tokenizer.vocab_size,
+            "pad_token_id": self.tokenizer.pad,
+            "max_length": self.max_length,
+        }
+
+    def train_dataloader(self) -> TrainStream:
+        """Return the run's stream; `total_batches` says how long the run is."""
+        assert self.total_batches > 0, "the trainer sets total_batches before training"
+        self.stream = TrainStream(self._train_batches, self.total_batches)
+        return self.stream
+
+    def _train_batches(self, first: int) -> Iterator[Batch]:
+        rank, world = self._rank()
+        for number in range(first, self.total_batches):
+            yield self.train_batch(number, rank, world)
+
+    def val_dataloader(self) -> "EvalLoader":
+        return EvalLoader(self, "validation", *self._rank())
+
+    def test_dataloader(self) -> "EvalLoader":
+        return EvalLoader(self, "test", *self._rank())
+
+    def _rank(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+class EvalLoader:
+    """One pass over a split in order, the ranks taking turns row by row."""
+
+    def __init__(self, data: TextData, split: str, rank: int = 0, world: int = 1) -> None:
+        self._data = data
+        self._split = split
+        self._mine = data.eval_rows[split][rank::world]
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._mine) / self._data.eval_batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        size = self._data.eval_batch_size
+        for first in range(0, len(self._mine), size):
+            yield self._data.eval_batch(self._split, self._mine[first : first + size])
+
+
+def evenly(available: int, count: int | None) -> np.ndarray:
+    """Return `count` indices below `available`, evenly spaced; all where there are no more.
+
+    >>> evenly(10, 4).tolist(), evenly(3, 4).tolist()
+    ([0, 2, 5, 7], [0, 1, 2])
+    """
+    if count is None or count >= available:
+        return np.arange(available)
+    return np.arange(count) * available // count
+
+
+def _fingerprint(splits: dict[str, Tokens], tokenizer: TextTokenizer) -> str:
+    """Return the sha256 over the texts of every split and over what decides their tokens."""
+    digest = hashlib.sha256(tokenizer.sha256.encode())
+    for split, tokens in splits.items():
+        digest.update(f"{split} {tokens.sha256}".encode())
+    return digest.hexdigest()
