@@ -142,3 +142,16 @@ def test_autograd_finds_out_that_weights_have_changed(make: Any) -> None:
     optimizer.step()
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+def test_what_has_not_changed_has_no_new_version() -> None:
+    for make in (OPTIMIZERS[0], AdaptiveBraking):
+        p = nn.Parameter(torch.ones(3, 3))
+        optimizer = make([p])
+        for _ in range(2):
+            p.grad = torch.ones(3, 3)
+            optimizer.step()
+        assert (p.grad._version > 0) == isinstance(optimizer, AdaptiveBraking)
+    before = p._version
+    optimizer.brake()
+    assert p._version == before

@@ -137,12 +137,11 @@ class _Brake(Optimizer):
         """
         if not self._alignments:
             return {}
-        rhos, cosines = [], []
-        for rho, cosine, filters in self._alignments:
-            rhos.append(rho)
-            cosines.append(
-                cosine if filters is None else cosine.repeat_interleave(torch.tensor(filters))
-            )
+        cosines = [
+            c if n is None else c.repeat_interleave(torch.tensor(n, device=c.device))
+            for _, c, n in self._alignments
+        ]
+        rhos = [rho for rho, _, _ in self._alignments]
         alpha = torch.cat([1 - rho * c for rho, c in zip(rhos, cosines, strict=True)]).double()
         quantiles = torch.quantile(
             alpha, torch.tensor([0.05, 0.5, 0.95], dtype=torch.double, device=alpha.device)

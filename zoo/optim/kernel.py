@@ -89,7 +89,7 @@ def compensate(
         decay: wd; wd w is added to g.
     """
     coefficients = map(_doubles, zip(*each, strict=True))
-    _run("compensate", held, *coefficients, momentum, decay)
+    _run("compensate", held, *coefficients, momentum, decay, changes="wv")
 
 
 class Options(ctypes.Structure):
@@ -116,24 +116,25 @@ def brake(held: list[Held], granularity: str, **options: Any) -> Tensor:
     dtype = held[0].w.dtype
     given = granularity == "model"
     if given:
-        sums = torch.empty(len(held), 3, dtype=dtype)
-        _run("sums", held, sums.data_ptr())
+        sums = torch.empty(len(held), 3, dtype=dtype, device="cpu")
+        _run("sums", held, sums.data_ptr(), changes="")
         dot, gg, vv = sums.sum(0)
         cosine = (dot / (gg.sqrt() * vv.sqrt()).clamp_min(options["eps"])).repeat(len(held))
     by_filter = granularity == "filter"
     rows = [len(w) if by_filter and w.dim() > 1 else 1 for w, _, _ in held]
     if not given:
-        cosine = torch.empty(sum(rows), dtype=dtype)
+        cosine = torch.empty(sum(rows), dtype=dtype, device="cpu")
     settings = ctypes.byref(Options(given=given, **options))
-    _run("brake", held, _longs(rows), cosine.data_ptr(), settings)
+    changes = "wgv" if options.get("step") else "g"
+    _run("brake", held, _longs(rows), cosine.data_ptr(), settings, changes=changes)
     return cosine
 
 
-def _run(name: str, held: list[Held], *arguments: Any) -> None:
+def _run(name: str, held: list[Held], *arguments: Any, changes: str) -> None:
     function = getattr(_library(held[0].w.dtype), name)
     sizes = [w.numel() for w, _, _ in held]
-    tensors = list(zip(*held, strict=True))
-    places = [_pointers([x.data_ptr() for x in some]) for some in tensors]
+    w, g, v = zip(*held, strict=True)
+    places = [_pointers([x.data_ptr() for x in tensors]) for tensors in (w, g, v)]
     call = functools.partial(function, len(held), *places, _longs(sizes), *arguments)
     parts = torch.get_num_threads() if sum(sizes) >= SHARED else 1
     others = [_pool(os.getpid()).submit(call, part, parts) for part in range(1, parts)]
@@ -141,8 +142,9 @@ def _run(name: str, held: list[Held], *arguments: Any) -> None:
     for other in others:
         other.result()
     # As torch's own operations do, for autograd to find out who changes what it has saved.
-    for some in tensors:
-        torch.autograd.graph.increment_version(some)
+    for letter, tensors in (("w", w), ("g", g), ("v", v)):
+        if letter in changes:
+            torch.autograd.graph.increment_version(tensors)
 
 
 def _pointers(values: list[int]) -> Any:
@@ -257,8 +259,8 @@ def _compiled(options: tuple[str, ...]) -> Path:
 
 def _rounds_as_torch(compensate: Callable[..., None], dtype: torch.dtype) -> bool:
     """Whether a step gives torch's bits on some random numbers."""
-    generator = torch.Generator().manual_seed(0)
-    w, g, v = torch.randn(3, 517, dtype=dtype, generator=generator).unbind()
+    generator = torch.Generator("cpu").manual_seed(0)
+    w, g, v = torch.randn(3, 517, dtype=dtype, generator=generator, device="cpu").unbind()
     lr, a, b, m, wd = 0.03, 0.7, 2.3, 0.9, 0.01
     decayed = g.add(w, alpha=wd)
     v_new = v.mul(m).add_(decayed)
