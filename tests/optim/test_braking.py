@@ -16,7 +16,7 @@ from torch.optim import SGD, AdamW
 
 import zoo.models  # noqa: F401 - registers its networks with timm
 from zoo.errors import UserError
-from zoo.optim import AdaptiveBraking, AdaptiveBrakingAdamW, filters
+from zoo.optim import AdaptiveBraking, AdaptiveBrakingAdamW
 
 Step = tuple[Tensor, Tensor]
 
@@ -134,25 +134,74 @@ def test_adamw_brakes_along_its_first_moment() -> None:
         torch.testing.assert_close(p, q, rtol=1e-10, atol=1e-12)
 
 
-def test_large_weights_are_stepped_in_blocks_to_the_same_numbers(
-    monkeypatch: pytest.MonkeyPatch,
+@settings(max_examples=40)
+@given(
+    st.sampled_from(["filter", "tensor", "model"]),
+    st.sampled_from([torch.float32, torch.float64]),
+    st.sampled_from([0.0, 0.01]),
+    st.sampled_from([{"nesterov": True}, {"dampening": 0.3}, {}]),
+    st.integers(0, 10**6),
+)
+def test_the_step_is_torchs_with_the_braked_gradient_to_the_bit(
+    granularity: str, dtype: torch.dtype, decay: float, options: dict[str, Any], seed: int
 ) -> None:
-    def trained() -> list[Tensor]:
-        net = network().double()
-        optimizer = AdaptiveBraking(net.parameters(), weight_decay=1e-2)
-        for x, y in batches(5):
-            optimizer.zero_grad()
-            F.cross_entropy(net(x.double()), y).backward()
-            optimizer.step()
-        assert all(p.grad is not None for p in net.parameters())
-        return [p.detach() for p in net.parameters()]
+    """In all sizes and layouts; a gradient that is read after the step is the braked one."""
+    torch.manual_seed(seed)
+    ours = list(map(nn.Parameter, tensors(dtype)))
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    options = {"lr": 0.1, "momentum": 0.9, "weight_decay": decay, **options}
+    brake = AdaptiveBraking(ours, granularity=granularity, **options)
+    sgd = SGD(theirs, **options)
+    for _ in range(3):
+        raw = tensors(dtype)
+        for p, g in zip(ours, raw, strict=True):
+            p.grad = (
+                g.clone() if seed % 3 else g.clone(memory_format=torch.contiguous_format)
+            )  # not in the order of p
+        brake.step()
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = p.grad
+        sgd.step()
+        for p, q in zip(ours, theirs, strict=True):
+            assert torch.equal(p, q)
+            assert torch.equal(brake.state[p]["momentum_buffer"], sgd.state[q]["momentum_buffer"])
 
-    whole = trained()
-    filters.parts_of.cache_clear()
-    monkeypatch.setattr(filters, "BLOCK", 100)
-    for a, b in zip(trained(), whole, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-    filters.parts_of.cache_clear()
+
+def tensors(dtype: torch.dtype) -> list[Tensor]:
+    shapes = [(), (1,), (37,), (3, 1), (5, 67), (1, 40)]
+    images = torch.randn(6, 3, 3, 3, dtype=dtype).to(memory_format=torch.channels_last)
+    return [
+        images,
+        torch.randn(7, 5, dtype=dtype).t(),
+        *(torch.randn(s, dtype=dtype) for s in shapes),
+    ]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.booleans(), st.sampled_from([torch.float32, torch.float64]))
+def test_torchs_operations_brake_alike(seed: int, adamw: bool, dtype: torch.dtype) -> None:
+    """Without a compiler, too. Sums of whole numbers are exact, and so the bits are the same."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def whole(like: Tensor) -> Tensor:
+        numbers = torch.randint(-9, 10, like.shape, generator=generator)
+        return torch.empty_like(like).copy_(numbers)
+
+    ws, gs, vs = ([whole(x) for x in tensors(dtype)] for _ in range(3))
+    found: list[list[Any]] = []
+    measured: list[dict[str, float]] = []
+    for compiler in ("1", "0"):
+        parameters = [nn.Parameter(w.clone()) for w in ws]
+        optimizer = (AdaptiveBrakingAdamW if adamw else AdaptiveBraking)(parameters, rho=1.5)
+        for p, g, v in zip(parameters, gs, vs, strict=True):
+            p.grad, optimizer.state[p][optimizer.velocity] = g.clone(), v.clone()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("ZOO_COMPILE", compiler)
+            optimizer.brake() if adamw else optimizer.step()
+        found.append([*parameters, *(p.grad for p in parameters)])
+        measured.append(optimizer.measures())
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+    assert measured[0] == pytest.approx(measured[1], rel=1e-5, abs=1e-6)
 
 
 def one_step(v: list[float], g: list[float], rho: float, **options: Any) -> Tensor:

@@ -20,11 +20,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import SGD, AdamW, Optimizer
-from torch.optim.sgd import sgd
 
 from zoo.errors import UserError, suggest
-from zoo.optim import filters
-from zoo.optim.filters import Granularity, cosine_of, parts_of, rows_of, sums_of
+from zoo.optim import kernel
+from zoo.optim.filters import Granularity, parts_of
 from zoo.optim.schedules import Cosine, Linear, Schedule
 
 GRANULARITIES = ("filter", "tensor", "model")
@@ -34,8 +33,6 @@ Params = Iterable[Tensor] | Iterable[dict[str, Any]]
 
 # The steps themselves: around them torch calls a user's hooks, which here see ours.
 _SGD_STEP, _ADAMW_STEP = inspect.unwrap(SGD.step), inspect.unwrap(AdamW.step)
-
-_SGD_OPTIONS = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize")
 
 
 class _Brake(Optimizer):
@@ -71,7 +68,8 @@ class _Brake(Optimizer):
         self.brake_weight_decay = brake_weight_decay
         self.eps = eps
         self._rho_schedule = SCHEDULES[rho_schedule]
-        self._alignments: list[tuple[float, Tensor]] = []  # of the last step: rho and cosines
+        # Of the last step: rho, cosines, and of how many filters each is; None: of one.
+        self._alignments: list[tuple[float, Tensor, list[int] | None]] = []
         # In the groups, so that a resumed run goes on with them; the factor is the schedule's.
         self.defaults |= {"rho": float(rho), "rho_factor": 1.0}
         for group in self.param_groups:
@@ -95,16 +93,41 @@ class _Brake(Optimizer):
         A parameter without a velocity, before its first step, has a cosine of 0.
         """
         for group in self.param_groups:
-            rho = group["rho"] * group["rho_factor"]
-            held = [(p.grad, self.state.get(p, {}).get(self.velocity)) for p in group["params"]]
-            moving = [(g, v) for g, v in held if g is not None and v is not None]
-            if rho == 0 or not moving:
-                continue
-            gradients, velocities = map(list, zip(*moving, strict=True))
-            parts = parts_of(tuple(g.shape for g in gradients))
-            cosine = parts.cosine(gradients, velocities, self.granularity, self.eps)
-            parts.scale(gradients, 1 - rho * cosine)
-            self._alignments.append((rho, cosine))
+            self._brake_group(group)
+
+    def _brake_group(
+        self, group: dict[str, Any], step: dict[str, Any] | None = None
+    ) -> list[Tensor]:
+        """Brake a group; with the options of SGD's step the kernel makes it, too.
+
+        Returns:
+            The parameters whose step is made.
+        """
+        rho = group["rho"] * group["rho_factor"]
+        if rho == 0:
+            return []
+        quick, others = kernel.divide(group["params"], self.state, self.velocity)
+        if self.granularity == "model" and (others or len(quick) > 1):  # all of them in one sum
+            quick, others = [], group["params"]
+        self._brake_with_torch(rho, others)
+        for held in quick:
+            options = {"rho": rho, "eps": self.eps, **(step or {})}
+            cosine = kernel.brake(held, self.granularity, **options)
+            by_filter = self.granularity == "filter"
+            filters = None if by_filter else [len(w) if w.dim() > 1 else 1 for w, _, _ in held]
+            self._alignments.append((rho, cosine, filters))
+        return [w for held in quick for w, _, _ in held] if step else []
+
+    def _brake_with_torch(self, rho: float, parameters: list[Tensor]) -> None:
+        held = [(p.grad, self.state.get(p, {}).get(self.velocity)) for p in parameters]
+        moving = [(g, v) for g, v in held if g is not None and v is not None]
+        if not moving:
+            return
+        gradients, velocities = map(list, zip(*moving, strict=True))
+        parts = parts_of(tuple(g.shape for g in gradients))
+        cosine = parts.cosine(gradients, velocities, self.granularity, self.eps)
+        parts.scale(gradients, 1 - rho * cosine)
+        self._alignments.append((rho, cosine, None))
 
     def measures(self) -> dict[str, float]:
         """Return the alignment and the distribution of alpha of the last step, over its filters.
@@ -114,13 +137,18 @@ class _Brake(Optimizer):
         """
         if not self._alignments:
             return {}
-        alpha = torch.cat([1 - rho * cosine for rho, cosine in self._alignments]).double()
+        cosines = [
+            c if n is None else c.repeat_interleave(torch.tensor(n, device=c.device))
+            for _, c, n in self._alignments
+        ]
+        rhos = [rho for rho, _, _ in self._alignments]
+        alpha = torch.cat([1 - rho * c for rho, c in zip(rhos, cosines, strict=True)]).double()
         quantiles = torch.quantile(
             alpha, torch.tensor([0.05, 0.5, 0.95], dtype=torch.double, device=alpha.device)
         )
         names = ("alpha_p05", "alpha_p50", "alpha_p95")
         found = {
-            "cosine": float(torch.cat([c for _, c in self._alignments]).mean(dtype=torch.double)),
+            "cosine": float(torch.cat(cosines).mean(dtype=torch.double)),
             "alpha_mean": float(alpha.mean()),
             "negative": float((alpha < 0).double().mean()),
             **dict(zip(names, quantiles.tolist(), strict=True)),
@@ -193,56 +221,36 @@ class AdaptiveBraking(_Brake, SGD):
         """Brake the gradients and make SGD's step."""
         loss = _evaluate(closure)
         decays = [group["weight_decay"] for group in self.param_groups]
-        stepped: list[tuple[Tensor, Tensor | None]] = []
+        moved: list[tuple[Tensor, Tensor | None]] = []
         if self.brake_weight_decay:
             for group in self.param_groups:
-                if group["weight_decay"]:
-                    held = [p for p in group["params"] if p.grad is not None]
+                held = [p for p in group["params"] if p.grad is not None]
+                if group["weight_decay"] and held:
                     gradients = [p.grad for p in held]
                     torch._foreach_add_(gradients, held, alpha=group["weight_decay"])
                     group["weight_decay"] = 0.0
         try:
             self._alignments = []
-            if self.granularity == "filter":
-                stepped = self._step_large_ones()
-            self.brake()
-            _SGD_STEP(self)
+            for group in self.param_groups:
+                moved += [(p, p.grad) for p in self._brake_group(group, _step_of(group))]
+            if len(moved) < sum(p.grad is not None for g in self.param_groups for p in g["params"]):
+                for p, _ in moved:  # torch is to leave alone what the kernel has moved
+                    p.grad = None
+                _SGD_STEP(self)
         finally:
-            for p, gradient in stepped:
+            for p, gradient in moved:
                 p.grad = gradient
             for group, decay in zip(self.param_groups, decays, strict=True):
                 group["weight_decay"] = decay
         return loss
 
-    def _step_large_ones(self) -> list[tuple[Tensor, Tensor | None]]:
-        """Brake and update weights that no cache holds, a block of filters at a time.
 
-        The three sums, the scaling and SGD's three passes then read memory once and not six times.
-
-        Returns:
-            These weights and their gradients, which are taken from them: they have been used.
-        """
-        stepped: list[tuple[Tensor, Tensor | None]] = []
-        for group in self.param_groups:
-            rho = group["rho"] * group["rho_factor"]
-            large = [
-                p for p in group["params"] if rho and p.numel() >= filters.BLOCK and not p.is_cuda
-            ]
-            for p in large:
-                g, v = p.grad, self.state.get(p, {}).get(self.velocity)
-                if g is None or v is None or p.dim() < 2:
-                    continue
-                rows = max(1, filters.BLOCK * p.shape[0] // p.numel())
-                for w_block, *pair in zip(p.split(rows), g.split(rows), v.split(rows), strict=True):
-                    cosine = cosine_of(*sums_of(*rows_of([pair[0]], [pair[1]])), self.eps)
-                    g_block, v_block = pair
-                    g_block.mul_((1 - rho * cosine).view(-1, *(1,) * (p.dim() - 1)))
-                    options = {name: group[name] for name in _SGD_OPTIONS}
-                    sgd([w_block], [g_block], [v_block], foreach=True, **options)
-                    self._alignments.append((rho, cosine))
-                stepped.append((p, g))
-                p.grad = None
-        return stepped
+def _step_of(group: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the options of SGD's step as the kernel makes it; None: it does not."""
+    if group["fused"] or group["differentiable"] or group["maximize"]:
+        return None
+    names = ("lr", "momentum", "dampening", "weight_decay", "nesterov")
+    return {"step": 1, **{name: group[name] for name in names}}
 
 
 class AdaptiveBrakingAdamW(_Brake, AdamW):

@@ -20,8 +20,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from zoo.errors import UserError
+from zoo.optim import kernel
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]]
+
+VELOCITY = "momentum_buffer"  # torch's name for it
 
 PREDICTIONS = ("velocity", "weight", "spectrain")
 
@@ -139,37 +142,44 @@ class CompensatedSGD(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
+            quick, others = kernel.divide(group["params"], self.state, VELOCITY)
+            for held in quick:
+                delays = [self._delay(group, w) for w, _, _ in held]
+                found = {d: (self._rate(group, d), *self.coefficients(group, d)) for d in {*delays}}
+                each = [found[d] for d in delays]
+                kernel.compensate(held, each, group["momentum"], group["weight_decay"])
             by_delay: dict[int, list[Tensor]] = {}
-            for p in group["params"]:
-                if p.grad is not None:
-                    delay = self.delays.get(p, group["delay"])
-                    by_delay.setdefault(delay, []).append(p)
+            for p in others:
+                by_delay.setdefault(self._delay(group, p), []).append(p)
             for delay, parameters in by_delay.items():
-                lr = group["lr"] / self._slowed(group, delay)
+                lr = self._rate(group, delay)
                 self._update(parameters, group, lr, *self.coefficients(group, delay))
             group["updates"] += 1
         return loss
 
+    def _delay(self, group: dict[str, Any], p: Tensor) -> int:
+        return self.delays.get(p, group["delay"])
+
     @staticmethod
-    def _slowed(group: dict[str, Any], delay: int) -> float:
+    def _rate(group: dict[str, Any], delay: int) -> float:
         if group["anneal"] is None:
-            return 1.0
+            return group["lr"]
         left = 1 - min(group["updates"] / group["anneal"], 1)
-        return float(max(1, delay) ** left)
+        return group["lr"] / max(1, delay) ** left
 
     def _update(
         self, ps: list[Tensor], group: dict[str, Any], lr: float, a: float, b: float
     ) -> None:
-        """V <- m v + g;  w <- w - lr (a v + b g), in torch's order of operations."""
+        """V <- m v + g;  w <- w - lr (a v + b g), in torch's operations and their order."""
         gs: list[Any] = [p.grad for p in ps]
         if group["weight_decay"]:
             gs = list(torch._foreach_add(gs, ps, alpha=group["weight_decay"]))
-        first = [i for i, p in enumerate(ps) if "momentum_buffer" not in self.state[p]]
+        first = [i for i, p in enumerate(ps) if VELOCITY not in self.state[p]]
         if first:
             for i in first:  # as torch's SGD: v = g
-                self.state[ps[i]]["momentum_buffer"] = gs[i].detach().clone()
+                self.state[ps[i]][VELOCITY] = gs[i].detach().clone()
         going = [i for i in range(len(ps)) if i not in set(first)]
-        vs = [self.state[p]["momentum_buffer"] for p in ps]
+        vs = [self.state[p][VELOCITY] for p in ps]
         if going:
             torch._foreach_mul_([vs[i] for i in going], group["momentum"])
             torch._foreach_add_([vs[i] for i in going], [gs[i] for i in going])

@@ -1,12 +1,12 @@
 """<g, v>, |g| and |v| of every filter of a list of tensors, and scaling filter by filter.
 
 What Adaptive Braking (zoo.optim.braking) is made of. A filter is an index of a weight's first
-dimension; a vector (a bias, the gain of a norm) is one. R filters, N elements of each.
+dimension; a vector (a bias, the gain of a norm) is one. R filters, N elements of each. These are
+torch's operations, for any device and type; on a CPU `zoo.optim.kernel` mostly takes their place.
 """
 
 import functools
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import torch
@@ -14,39 +14,14 @@ from torch import Tensor
 
 Granularity = Literal["filter", "tensor", "model"]
 
-# Elements that are reduced and scaled at a time on a CPU: g and v of them stay in its cache.
-BLOCK = 1 << 18
+# Elements from which on a tensor is not put together with others: a copy costs more than a call.
+LARGE = 1 << 18
 
 
 def sums_of(g_RN: Tensor, v_RN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return <g, v>, |g| and |v| of each row."""
-    if g_RN.numel() >= BLOCK // 2 and not g_RN.is_cuda and g_RN.dtype == v_RN.dtype:
-        return fused_sums(g_RN.dtype)(g_RN, v_RN)
     norm = torch.linalg.vector_norm
     return torch.linalg.vecdot(g_RN, v_RN), norm(g_RN, dim=1), norm(v_RN, dim=1)
-
-
-@functools.cache
-def fused_sums(dtype: torch.dtype) -> Callable[[Tensor, Tensor], Any]:
-    """Compile `sums_of` to one pass over memory; as it stands where there is no compiler."""
-    from torch._inductor import standalone_compile
-    from torch.fx.experimental.proxy_tensor import make_fx
-
-    def sums(g_RN: Tensor, v_RN: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return (g_RN * v_RN).sum(-1), (g_RN * g_RN).sum(-1).sqrt(), (v_RN * v_RN).sum(-1).sqrt()
-
-    if os.environ.get("ZOO_COMPILE") == "0":
-        return sums
-    try:
-        with torch.inference_mode(False), torch.no_grad():
-            shown = [torch.ones(96, 640, dtype=dtype) for _ in range(2)]
-            graph = make_fx(sums, tracing_mode="symbolic")(*shown)
-            inputs = [n.meta["val"] for n in graph.graph.nodes if n.op == "placeholder"]
-            # A block is little work: threads would wait for each other.
-            alone = {"config_patches": {"cpp.threads": 1}}
-            return standalone_compile(graph, inputs, dynamic_shapes="from_graph", options=alone)
-    except Exception:  # whatever a machine without a compiler raises
-        return sums
 
 
 def cosine_of(dot: Tensor, g_norm: Tensor, v_norm: Tensor, eps: float) -> Tensor:
@@ -68,7 +43,7 @@ class Parts:
         alike: dict[tuple[Any, ...], list[int]] = {}
         for i, shape in enumerate(shapes):
             key: tuple[Any, ...] = ("filters", *shape[1:]) if len(shape) > 1 else ("vector", *shape)
-            alike.setdefault(("large", i) if shape.numel() >= BLOCK else key, []).append(i)
+            alike.setdefault(("large", i) if shape.numel() >= LARGE else key, []).append(i)
         self.stacks = list(alike.values())  # of tensors whose filters have one shape
         self.order = [i for stack in self.stacks for i in stack]
         ordered = [list(shapes)[i] for i in self.order]
