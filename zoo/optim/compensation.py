@@ -55,6 +55,8 @@ class CompensatedSGD(Optimizer):
             (PipeMare's first technique, Yang et al. 2020, arXiv 1910.05124); None: lr throughout.
         prediction: which prediction a delay callback is to make along this optimizer's velocity:
             velocity, weight, spectrain, or None; see zoo.delay.prediction.
+        correction: C of PipeMare's second technique, with which a delay callback is to correct the
+            weights of backward passes; see zoo.delay.correction. None: it does not.
         horizon: of the prediction, in updates: a number, or a multiple of the delay such as "2D".
 
     Raises:
@@ -75,6 +77,7 @@ class CompensatedSGD(Optimizer):
         anneal: int | None = None,
         prediction: str | None = None,
         horizon: float | str | None = None,
+        correction: float | None = None,
     ) -> None:
         if not 0 <= momentum < 1:
             raise UserError(
@@ -107,9 +110,15 @@ class CompensatedSGD(Optimizer):
                 f"optimizer.prediction={prediction}: there is {', '.join(PREDICTIONS)}; "
                 "type optimizer.prediction=velocity"
             )
+        if correction is not None and not 0 < correction < 1:
+            raise UserError(
+                f"optimizer.correction={correction}: must be in (0, 1); "
+                "type optimizer.correction=0.135, or null for none"
+            )
         self.prediction = prediction
+        self.correction = correction
         self.horizon = horizon
-        self.delays: dict[Tensor, int] = {}  # of each parameter, told by a delay callback
+        self.delays: dict[Tensor, float] = {}  # of each parameter, told by a delay callback
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -123,7 +132,7 @@ class CompensatedSGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def coefficients(self, group: dict[str, Any], delay: int) -> tuple[float, float]:
+    def coefficients(self, group: dict[str, Any], delay: float) -> tuple[float, float]:
         """Return a and b of parameters of a group with this delay."""
         if not group["spike_compensation"]:
             return 1.0, 0.0
@@ -139,7 +148,7 @@ class CompensatedSGD(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            by_delay: dict[int, list[Tensor]] = {}
+            by_delay: dict[float, list[Tensor]] = {}
             for p in group["params"]:
                 if p.grad is not None:
                     delay = self.delays.get(p, group["delay"])
@@ -151,7 +160,7 @@ class CompensatedSGD(Optimizer):
         return loss
 
     @staticmethod
-    def _slowed(group: dict[str, Any], delay: int) -> float:
+    def _slowed(group: dict[str, Any], delay: float) -> float:
         if group["anneal"] is None:
             return 1.0
         left = 1 - min(group["updates"] / group["anneal"], 1)
