@@ -51,25 +51,30 @@ def make_data(settings: dict[str, Any]) -> Any:
     return build(section, seed=settings["seed"])
 
 
-def zoo_seconds(settings: dict[str, Any], steps: int) -> tuple[float, float]:
-    """Return seconds a step on the zoo's side, and the share of them spent waiting for data."""
+def trained(settings: dict[str, Any]) -> tuple[Run, list[float]]:
+    """Return a run that has trained, and when each of its steps ended."""
     run = Run(settings, make_data(settings))
     with run, contextlib.redirect_stdout(io.StringIO()):
         seed_everything(INIT, 0)
         task = run.task(build(settings["model"], **run.data.model_arguments()))
         trainer = run.trainer([])
-        began: list[float] = []
+        ends: list[float] = []
         step_end = run.recorder.on_train_batch_end
 
         def watch(*arguments: Any) -> None:
             step_end(*arguments)
-            began.append(time.perf_counter())
+            ends.append(time.perf_counter())
 
         run.recorder.on_train_batch_end = watch  # type: ignore[method-assign]
         trainer.fit(task, datamodule=run.data)
-    r = run.recorder
+    return run, ends
+
+
+def zoo_seconds(settings: dict[str, Any], steps: int) -> tuple[float, float]:
+    """Return seconds a step on the zoo's side, and the share of them spent waiting for data."""
+    run, ends = trained(settings)
     # From the end of the first step to the end of the last: all that happens between two steps.
-    return (began[-1] - began[0]) / (steps - 1), run.data.stream.wait_s / r.train_s
+    return (ends[-1] - ends[0]) / (steps - 1), run.data.stream.wait_s / run.recorder.train_s
 
 
 def bare_seconds(settings: dict[str, Any], steps: int) -> float:

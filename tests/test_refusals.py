@@ -81,10 +81,6 @@ from zoo.schema import Schema
             ["optimizer=adaptive_braking", "optimizer.momentum=0"],
             "optimizer=adaptive_braking: without momentum there is no velocity to brake; type",
         ),
-        (
-            ["delay=pipeline", "trainer.accumulate=2"],
-            "trainer.accumulate=2: a stage of delay=pipel",
-        ),
         (["delay=pipeline", "optimizer=gap_aware"], "optimizer=gap_aware: is made for one delay"),
         (
             ["delay=pipeline", "delay.prediction=velocity", "optimizer=adamw"],
@@ -104,6 +100,16 @@ from zoo.schema import Schema
         (
             ["delay=pipeline", "optimizer=spectrain", "delay.stash_weights=true"],
             "delay.stash_weights=True: SpecTrain predicts the weights of both passes",
+        ),
+        (["optimizer=pipemare"], "optimizer=pipemare: corrects the backward weights of a pipeline"),
+        (["optimizer=pipemare", "delay=constant"], "optimizer.correction=null for delay=constant"),
+        (
+            ["delay=pipeline", "optimizer=pipemare", "delay.stash_weights=true"],
+            "type optimizer.correction=null or delay.stash_weights=false",
+        ),
+        (
+            ["delay=pipeline", "optimizer=pipemare", "optimizer.prediction=velocity"],
+            "type optimizer.correction=null or prediction=null",
         ),
         (["delay=pipeline", "delay.horizon=3"], "delay.horizon=3: is of a prediction"),
         (["delay=pipeline", "data.batch_size=1"], "model.norm=batch: batch norm"),

@@ -99,15 +99,6 @@ def _pipelined(delay: Section) -> bool:
     return str(delay.get("_target_", "")).endswith(".PipelineDelay")
 
 
-def a_pipeline_does_not_accumulate(delay: Section, trainer: Section) -> str | None:
-    if not _pipelined(delay) or trainer["accumulate"] == 1:
-        return None
-    return (
-        f"trainer.accumulate={trainer['accumulate']}: a stage of delay={delay['name']} updates after "
-        "every batch; type trainer.accumulate=1 and a larger data.batch_size"
-    )
-
-
 # Of these the formulas have one delay, or want the weights of the forward pass at the update.
 OF_ONE_DELAY = (
     ".GapAware", ".DelayCompensated", ".Dana", ".StalenessAware", ".DelayScaledLR",
@@ -169,6 +160,34 @@ def a_horizon_has_a_prediction(delay: Section, optimizer: Section) -> str | None
         f"delay.horizon={delay['horizon']}: is of a prediction, and there is none; "
         "type delay.prediction=velocity or delay.horizon=null"
     )
+
+
+def corrections_are_for_pipelines(delay: Section, optimizer: Section) -> str | None:
+    if optimizer.get("correction") is None or _pipelined(delay):
+        return None
+    return (
+        f"optimizer={optimizer['name']}: corrects the backward weights of a pipeline's stages; "
+        f"type delay=pipeline, or optimizer.correction=null for delay={delay['name']}"
+    )
+
+
+def a_correction_brings_two_passes_together(delay: Section, optimizer: Section) -> str | None:
+    correction = optimizer.get("correction")
+    if correction is None:
+        return None
+    sentence = f"optimizer.correction={correction}: brings the backward weights to those of the "
+    if delay.get("stash_weights"):
+        return (
+            f"{sentence}forward pass, and with delay.stash_weights=True they are; "
+            "type optimizer.correction=null or delay.stash_weights=false"
+        )
+    kind = delay.get("prediction") or optimizer.get("prediction")
+    if kind is not None:
+        return (
+            f"{sentence}forward pass, and prediction={kind} those of the forward pass to the present; "
+            "type optimizer.correction=null or prediction=null"
+        )
+    return None
 
 
 def backward_sees_the_weights(
@@ -383,13 +402,14 @@ RULES: tuple[Rule, ...] = (
     no_delay_has_no_keys,
     delay_ends_before_training,
     braking_has_momentum,
-    a_pipeline_does_not_accumulate,
     peers_have_one_delay,
     a_prediction_has_a_velocity,
     one_prediction,
     predictions_are_for_pipelines,
     spectrain_is_not_stashed,
     a_horizon_has_a_prediction,
+    corrections_are_for_pipelines,
+    a_correction_brings_two_passes_together,
     backward_sees_the_weights,
     mixup_has_pairs,
     keys_of_text_have_their_objective,

@@ -4,6 +4,7 @@ Everything random derives from the run's seed and from where training stands (ep
 run that was cut off goes on with the same numbers without any generator's state being saved.
 """
 
+import functools
 import hashlib
 import random
 import struct
@@ -32,9 +33,19 @@ def generator(*words: int) -> torch.Generator:
     return torch.Generator().manual_seed(mix(*words))
 
 
+@functools.cache
+def _has_accelerator() -> bool:
+    return torch.accelerator.is_available()
+
+
 def seed_everything(*words: int) -> None:
     """Seed torch (every device), numpy and random for the stream named by integers."""
     seed = mix(*words)
-    torch.manual_seed(seed)
+    if _has_accelerator():
+        torch.manual_seed(seed)
+    else:
+        # The same for the CPU. Besides, torch would note a stack trace for each kind of device that
+        # may be in use later: a seventh of a millisecond, which a batch of one image would notice.
+        torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

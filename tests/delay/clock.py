@@ -45,7 +45,7 @@ Out of scope
 
 More than one sample per update
     With ``update_size`` N the gradients of N consecutive backward passes are averaged into one
-    update. The forward of sample i then sees floor(max(0, i - D) / N) updates and the backward
+    update: the last stage divides each loss by N, and every stage sums what arrives. The forward of sample i then sees floor(max(0, i - D) / N) updates and the backward
     floor(i / N). Counted in updates the delay depends on i mod N; its mean over a group is exactly
     D / N once the pipe is full, and that (maybe fractional) number is what compensation and
     prediction take for the stage's delay. SpecTrain's horizons are divided by N likewise.
@@ -102,11 +102,18 @@ class Rules:
     horizon: float | Callable[[float], float] | None = None
     # PipeMare's K: lr / D^(1 - min(updates / K, 1)), and no rise where D < 1.
     pipemare: int | None = None
+    # PipeMare's second technique: the backward sees w - D delta, delta averaging the stage's last
+    # moves, of which D updates later this share is left.
+    correct: float | None = None
     update_size: int = 1
 
     def __post_init__(self) -> None:
         if self.predict == "spectrain" and (self.backward == "stash" or self.horizon is not None):
             raise ValueError("SpecTrain has its own horizons and predicts for the backward too")
+        if self.correct is not None and (self.predict is not None or self.backward == "stash"):
+            raise ValueError(
+                "a correction is of backward weights that are not those of the forward"
+            )
         if self.predict is None and self.horizon is not None:
             raise ValueError("a horizon needs a prediction")
         if self.backward not in ("inconsistent", "stash") or self.by not in ("autograd", "formula"):
@@ -176,6 +183,7 @@ class Stage:
         self.parameters = [p for _, p in trained]
         self.velocities = [torch.zeros_like(p) for p in self.parameters]
         self.previous: list[Tensor] | None = None
+        self.drift = [torch.zeros_like(p) for p in self.parameters]
         self.updates = 0
         self.gradients = 0
         self.queue: deque[_InFlight] = deque()
@@ -254,7 +262,11 @@ class Stage:
         """Return what the stage before gets and the weights that made it, and update."""
         item = self.queue.popleft()
         assert item.sample == sample, "samples come back in the order in which they left"
-        lent = self.predicted(self.horizons[1]) if item.stash is None else item.stash
+        lent = item.stash
+        if lent is None and self.rules.correct is not None and self.delay:
+            lent = [w - self.delay * d for w, d in zip(self.weights(), self.drift, strict=True)]
+        if lent is None:
+            lent = self.predicted(self.horizons[1])
         with self._lent(lent):
             gradient = item.back(gradient)
         self.gradients += 1
@@ -265,18 +277,22 @@ class Stage:
 
     @torch.no_grad()
     def _update(self) -> None:
-        rate, (a, b), size = self.rate(), self.spike, self.rules.update_size
+        rate, (a, b) = self.rate(), self.spike
         self.previous = self.weights()
         for p, v in zip(self.parameters, self.velocities, strict=True):
             if p.grad is None:  # torch's SGD leaves such a parameter alone, decay included
                 continue
-            g = p.grad if size == 1 else p.grad / size
+            g = p.grad
             if self.rules.weight_decay:
                 g = g.add(p.data, alpha=self.rules.weight_decay)
             v.mul_(self.rules.momentum).add_(g)
             p.data.add_((b * g).add_(v, alpha=a), alpha=-rate)
             p.grad = None
         self.updates += 1
+        if self.rules.correct is not None and self.delay:
+            left = self.rules.correct ** (1 / self.delay)
+            for d, p, before in zip(self.drift, self.parameters, self.previous, strict=True):
+                d.mul_(left).add_((p.detach() - before).mul_(1 - left))
 
     def state(self) -> State:
         return State(
@@ -358,7 +374,8 @@ class Pipe:
                     if s < last:
                         activations[s + 1] = (i, y)
                     else:
-                        value, gradient = _loss(self.loss, y, samples[i][1])
+                        size = self.rules.update_size
+                        value, gradient = _loss(self.loss, y, samples[i][1], size)
                         losses.append(value)
                         returning[s] = (i, gradient)
                 if s in returning:
@@ -397,10 +414,10 @@ def _leaf(x: Tensor, wanted: bool = True) -> Tensor:
     return x.detach().requires_grad_(wanted and x.is_floating_point())
 
 
-def _loss(loss: Loss, y: Activation, target: Tensor) -> tuple[float, Gradient]:
+def _loss(loss: Loss, y: Activation, target: Tensor, size: int) -> tuple[float, Gradient]:
     leaves = tuple(_leaf(part) for part in y) if isinstance(y, tuple) else _leaf(y)
     value = loss(leaves, target)
-    value.backward()  # type: ignore[no-untyped-call]
+    (value / size).backward()  # type: ignore[no-untyped-call]
     if isinstance(leaves, tuple):
         return value.item(), tuple(leaf.grad for leaf in leaves)
     return value.item(), leaves.grad

@@ -239,7 +239,15 @@ def recurrence(weights, samples, rules: Rules, spikes, horizons):
         for s in reversed(range(count)):
             w, v = W[s][i], V[s][i]
             g = d * a[s] + rules.weight_decay * w
-            d *= used[s] if rules.backward == "stash" else ahead(s, i, horizons[s][1])
+            if rules.correct is not None and s < count - 1:
+                # The average of the moves so far, from its definition.
+                late = 2 * (count - 1 - s)
+                g_s = rules.correct ** (1 / late)
+                moves = [W[s][k + 1] - W[s][k] for k in range(i)]
+                drift = sum((1 - g_s) * g_s ** (i - 1 - k) * x for k, x in enumerate(moves))
+                d *= w - late * drift
+            else:
+                d *= used[s] if rules.backward == "stash" else ahead(s, i, horizons[s][1])
             v = rules.momentum * v + g
             W[s].append(w - slowed(i, s) * (spikes[s][0] * v + spikes[s][1] * g))
             V[s].append(v)
@@ -309,6 +317,8 @@ CASES = {
         [(6, 0), (5, 1), (4, 2), (3, 3)],
     ),
     "pipemare": (Rules(0.05, M, pipemare=20), NO_SPIKES, NO_HORIZONS),
+    "pipemare's correction": (Rules(0.05, M, 0.1, correct=0.135), NO_SPIKES, NO_HORIZONS),
+    "both of pipemare's": (Rules(0.05, M, pipemare=20, correct=0.3), NO_SPIKES, NO_HORIZONS),
 }
 
 
@@ -605,6 +615,8 @@ def test_what_it_cannot_do_it_refuses() -> None:
         simulate([nn.LayerNorm(4).double()], vectors(1), mse, Rules(0.1, by="formula"))
     with pytest.raises(ValueError, match="SpecTrain"):
         Rules(0.1, predict="spectrain", backward="stash")
+    with pytest.raises(ValueError, match="a correction is of backward weights"):
+        Rules(0.1, correct=0.1, backward="stash")
     with pytest.raises(ValueError, match="needs a prediction"):
         Rules(0.1, horizon=2)
 

@@ -379,6 +379,48 @@ def test_a_history_remembers_each_parameter_at_its_own_delay(
             p.data.add_(1)
 
 
+@settings(max_examples=60)
+@given(
+    delays=st.lists(st.integers(0, 9), min_size=1, max_size=5),
+    size=st.integers(1, 5),
+    ahead=st.booleans(),
+    converging=st.sampled_from([None, "present", "others"]),
+    updates=st.integers(0, 12),
+)
+def test_a_history_counts_in_batches_where_several_make_an_update(
+    delays: list[int], size: int, ahead: bool, converging: str | None, updates: int
+) -> None:
+    """The weights before update t are t, or 100 + t where something is sent ahead."""
+    parameters = [nn.Parameter(torch.full((2, i + 1), 0.0)) for i in range(len(delays))]
+    history = History(list(parameters), delays, ahead=ahead, per_update=size)
+    copies = [math.ceil(d / size) + ahead for d in delays]
+    assert history.bytes == sum(c * p.numel() * 4 for c, p in zip(copies, parameters, strict=True))
+    for t in range(updates):
+        pushed = ahead
+        if ahead:
+            history.push([p.detach() + 100 for p in parameters])
+        for batch in range(size):
+            history.lend(batch)
+            for p, d in zip(parameters, delays, strict=True):
+                seen = max(0, (t * size + batch - d) // size)
+                # Before the first push of all, what is sent are the first weights themselves.
+                first = ahead and t * size + batch - d < 0
+                assert (p == seen + 100 * (ahead and not first)).all()
+            assert all((w == t).all() for w in history.present())
+            if converging is not None:
+                others = [torch.full_like(p, -1.0) for p in parameters]
+                pushed |= history.converge(others if converging == "others" else None)
+                for p, d in zip(parameters, delays, strict=True):
+                    assert (p == (-1 if converging == "others" and (d or ahead) else t)).all()
+            history.give_back()
+            assert all((p == t).all() for p in parameters)
+        if not pushed:
+            history.push()
+        for p in parameters:
+            p.data.add_(1)
+    assert history.updates == updates
+
+
 # -- mistakes, and what is seen ------------------------------------------------------------------
 
 

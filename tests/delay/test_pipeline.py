@@ -3,6 +3,7 @@
 The other side is tests/delay/clock.py, which shares nothing with zoo.delay.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -73,11 +74,13 @@ def _given_stages(monkeypatch: pytest.MonkeyPatch) -> None:
 _cuts: dict[int, list[Stage]] = {}
 
 
-def train(modules: list[nn.Module], data: Any, make: Make, **options: Any) -> nn.Sequential:
+def train(
+    modules: list[nn.Module], data: Any, make: Make, *, accumulate: int = 1, **options: Any
+) -> nn.Sequential:
     net = nn.Sequential(*modules)
     delay = Given(net, **options)
     _cuts[id(net)] = delay.given
-    fit(net, make, delay, data=data)
+    fit(net, make, delay, data=data, accumulate_grad_batches=accumulate)
     return net
 
 
@@ -106,25 +109,35 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
         {"backward": "stash", "predict": "velocity", "compensate": True},
     ),
     "PipeMare": ({"spike_compensation": False, "anneal": 40}, {}, {"pipemare": 40}),
+    "PipeMare, T1 and T2": (
+        {"spike_compensation": False, "anneal": 40, "correction": 0.135}, {},
+        {"pipemare": 40, "correct": 0.135},
+    ),
     "SpecTrain": (
         {"spike_compensation": False}, {"prediction": "spectrain"}, {"predict": "spectrain"},
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("stages", [3, 5, 16, "images"])
+@pytest.mark.parametrize(
+    ("stages", "size"),
+    [(3, 1), (5, 1), (16, 1), ("images", 1), (3, 2), (3, 3), (5, 2), (5, 3), (5, 12)],
+)
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_is_the_pipeline_clock_by_clock(case: str, stages: int | str) -> None:
+def test_a_run_is_the_pipeline_clock_by_clock(case: str, stages: int | str, size: int) -> None:
+    """With one sample an update, with two and three, and with more than the pipe has under way."""
     options, delay, rules = CASES[case]
     images = stages == "images"
     modules = image_stages() if images else linear_stages(int(stages))
     data = samples(images)
     there = simulate(
-        modules, data, F.cross_entropy, Rules(lr=LR, momentum=M, weight_decay=WD, **rules)
-    )
+        modules, data, F.cross_entropy,
+        Rules(lr=LR, momentum=M, weight_decay=WD, update_size=size, **rules),
+    )  # fmt: skip
     here = train(
         modules, data,
-        lambda p: CompensatedSGD(p, lr=LR, momentum=M, weight_decay=WD, **options), **delay,
+        lambda p: CompensatedSGD(p, lr=LR, momentum=M, weight_decay=WD, **options),
+        accumulate=size, **delay,
     )  # fmt: skip
     for module, state in zip(here, there.states, strict=True):
         for name, p in module.named_parameters():
@@ -214,3 +227,40 @@ def test_a_model_cut_by_the_zoo_trains_as_its_stages_say() -> None:
     fit(net, lambda p: SGD(p, lr=LR, momentum=M), delay, data=samples(True))
     assert delay.longest == max(s.delay for s in cut if s.parameters)
     assert delay.history_bytes == sum(s.delay * s.parameter_bytes for s in cut)
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize(
+    ("options", "ahead", "beside"),
+    [
+        ({}, 0, lambda s: 0),
+        ({"prediction": "velocity"}, 1, lambda s: 0),
+        ({"prediction": "weight"}, 1, lambda s: s.parameter_bytes),
+        ({"correction": 0.135}, 0, lambda s: s.parameter_bytes if s.delay else 0),
+    ],
+    ids=["plain", "LWPv", "LWPw", "PipeMare"],
+)
+def test_memory_is_what_the_formula_says(
+    options: dict[str, Any], ahead: int, beside: Callable[[Stage], int], size: int
+) -> None:
+    """ceil(D / N) copies of a stage, one more where weights are predicted, and averages of steps."""
+    net = nn.Sequential(*image_stages())
+    delay = Given(net)
+    _cuts[id(net)] = delay.given
+    make: Make = lambda p: CompensatedSGD(p, lr=LR, momentum=M, **options)  # noqa: E731
+    fit(net, make, delay, data=samples(True, 6), accumulate_grad_batches=size)
+    assert delay.history_bytes == sum(
+        (math.ceil(s.delay / size) + ahead) * s.parameter_bytes + beside(s) for s in delay.given
+    )
+
+
+def test_stashed_weights_are_measured_against_the_present_ones() -> None:
+    net = nn.Sequential(*image_stages())
+    delay = Given(net, stash_weights=True)
+    _cuts[id(net)] = delay.given
+    make: Make = lambda p: SGD(p, lr=LR, momentum=M)  # noqa: E731
+    fit(net, make, delay, data=samples(True, 20), log_every_n_steps=10)
+    measured = delay.measures()
+    assert measured["num/pipeline/distance/001"] > measured["num/pipeline/distance/004"] > 0
+    assert measured["num/pipeline/distance/005"] == 0
+    assert measured["num/pipeline/distance"] > 0

@@ -129,10 +129,11 @@ def test_a_killed_run_goes_on_with_its_loss_scale_and_its_ranges(tmp_path: Path)
     [
         ["optimizer=adaptive_braking", "delay=constant", "delay.steps=32"],
         ["optimizer=lwpw_sc", "delay=pipeline", "data.batch_size=2"],
+        ["optimizer=pipemare", "delay=pipeline", "trainer.accumulate=3", "data.batch_size=2"],
         ["optimizer=dana", "delay=constant", "delay.steps=5", "trainer.accumulate=2", "precision=fp16_emulated",
          "precision.loss_scale=dynamic"],
     ],
-    ids=["braking", "pipeline", "dana"],
+    ids=["braking", "pipeline", "pipemare", "dana"],
 )  # fmt: skip
 def test_a_killed_run_goes_on_with_its_delayed_weights(
     tmp_path: Path, overrides: list[str]

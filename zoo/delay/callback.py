@@ -43,7 +43,7 @@ class Delay(Callback):
         self.longest = 0
         self._history: History | None = None
         self._loaded: dict[str, Any] | None = None
-        self._begun = False  # the update under way has had a batch
+        self._batches = 0  # that the update under way has had
         self._pushed = False  # what it computes on is in the history
         self._started = 0  # updates, the one under way included
         self._made = 0  # updates that changed the weights
@@ -52,7 +52,7 @@ class Delay(Callback):
     def delays_of(
         self, pl_module: LightningModule, optimizer: Optimizer, parameters: list[Tensor]
     ) -> list[int]:
-        """Return the delay of each of these parameters, in updates."""
+        """Return the delay of each of these parameters, in updates; see `batches_per_update`."""
         raise NotImplementedError
 
     def sends(self, optimizer: Optimizer) -> bool:
@@ -69,6 +69,10 @@ class Delay(Callback):
         It is called while the model has old weights: `present` in the history has the others.
         """
         return None
+
+    def batches_per_update(self, trainer: Trainer) -> int:
+        """Return N where the delays are in batches, not in updates, and N batches make an update."""
+        return 1
 
     @property
     def history(self) -> History:
@@ -99,10 +103,12 @@ class Delay(Callback):
             self.reset()
         parameters = [p for g in optimizer.param_groups for p in g["params"] if p.requires_grad]
         delays = self.delays_of(pl_module, optimizer, parameters)
-        self.longest = max(delays, default=0)
+        size = self.batches_per_update(trainer)
+        self.longest = -(-max(delays, default=0) // size)
         if hasattr(optimizer, "delays"):
-            optimizer.delays = dict(zip(parameters, delays, strict=True))
-        self._history = History(parameters, delays, ahead=self.sends(optimizer))
+            of = zip(parameters, delays, strict=True)
+            optimizer.delays = {p: in_updates(delay, size) for p, delay in of}
+        self._history = History(parameters, delays, ahead=self.sends(optimizer), per_update=size)
         if self._loaded is not None:
             self._history.load_state_dict(self._loaded)
             self._loaded = None
@@ -111,20 +117,22 @@ class Delay(Callback):
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self.history.give_back()  # where a batch was skipped
-        if not self._begun:
-            self._begun, self._pushed = True, False
+        if self._batches == 0:
+            self._pushed = False
             self._started += 1
             self.on_update_start(trainer)
             (optimizer,) = trainer.optimizers
             if self.sends(optimizer):
                 self._push(self.sent_weights(optimizer, self.history.parameters))
-        self.history.lend()
+        self.history.lend(self._batches)
+        self._batches += 1
         if not self.consistent:
             _follow_weights(trainer, True)
 
     def reset(self) -> None:
         """Forget a training before this one."""
-        self._begun = self._pushed = False
+        self._pushed = False
+        self._batches = 0
         self._started = self._made = 0
         self._measured = {}
 
@@ -139,9 +147,10 @@ class Delay(Callback):
         if self._logs_next(trainer):
             self.measure_lent()
         (optimizer,) = trainer.optimizers
-        self.history.converge(self.returned_weights(optimizer, self.history.parameters))
+        self._pushed |= self.history.converge(
+            self.returned_weights(optimizer, self.history.parameters)
+        )
         _follow_weights(trainer, False)
-        self._pushed = True
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.history.give_back()
@@ -172,7 +181,7 @@ class Delay(Callback):
         if (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch:
             if not self._pushed:  # a loss scale has skipped the update
                 self._push(None)
-            self._begun = False
+            self._batches = 0
 
     def on_exception(
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
@@ -218,6 +227,17 @@ class Delay(Callback):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = state["history"]
         self._made, self._started = state["made"], state["started"]
+
+
+def in_updates(batches: int, batches_per_update: int) -> float:
+    """Return a delay of so many batches in updates: the mean over the batches of an update.
+
+    Batch j of N is ceil((D - j) / N) updates late, D / N in the mean, exactly.
+
+    >>> in_updates(8, 1), in_updates(8, 3)
+    (8, 2.6666666666666665)
+    """
+    return batches if batches_per_update == 1 else batches / batches_per_update
 
 
 def _follow_weights(trainer: Trainer, on: bool) -> None:

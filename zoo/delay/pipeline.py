@@ -8,6 +8,10 @@ micro-batch) a step, this is the pipeline exactly:
     backward                            on w_s(t): other weights than the forward pass saw
     update of all stages                w_s(t + 1)
 
+Where N samples make an update, the forward pass sees the weights after floor(max(0, t - D_s) / N)
+updates and the backward pass those after floor(t / N); the gradient of an update is then D_s / N
+updates late in the mean, and that is the delay for which is compensated and predicted.
+
 With `stash_weights` the backward pass sees the weights of the forward pass (PipeDream): the gradient
 is consistent, and late. Before the first update all weights are w(0), as while the pipe fills;
 after the last sample all updates are made, as when it has drained.
@@ -21,7 +25,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zoo.delay.callback import Delay
+from zoo.delay.callback import Delay, in_updates
+from zoo.delay.correction import Correction
+from zoo.delay.history import distances
 from zoo.delay.prediction import Prediction, has_velocity
 from zoo.delay.stages import Stage, pipeline_stages
 from zoo.errors import UserError
@@ -29,6 +35,8 @@ from zoo.errors import UserError
 
 class PipelineDelay(Delay):
     """Trains as a pipeline of the model's layers would, on one device.
+
+    An optimizer with a `correction` has its backward weights corrected (zoo.delay.correction).
 
     Args:
         stages: so many stages, balanced by FLOPs; None: each layer is one.
@@ -59,6 +67,12 @@ class PipelineDelay(Delay):
         self.cut: list[Stage] = []
         self._ahead: Prediction | None = None
         self._loaded_ahead: dict[str, Any] | None = None
+        self._correction: Correction | None = None
+        self._loaded_correction: dict[str, Any] | None = None
+        self._per_update = 1
+
+    def batches_per_update(self, trainer: Trainer) -> int:
+        return self._per_update
 
     def delays_of(
         self, pl_module: LightningModule, optimizer: Optimizer, parameters: list[Tensor]
@@ -94,26 +108,42 @@ class PipelineDelay(Delay):
                     f"delay.prediction={kind}: {type(optimizer).__name__} has no velocity to predict "
                     "along; type optimizer=sgd with optimizer.momentum=0.9, or delay.prediction=null"
                 )
-            self._ahead = Prediction(kind, horizon, delays, len(self.cut))
+            self._ahead = Prediction(kind, horizon, delays, len(self.cut), self._per_update)
             if self._loaded_ahead is not None:
                 self._ahead.load_state_dict(self._loaded_ahead, parameters)
+        self._correct(getattr(optimizer, "correction", None), delays, parameters)
         return delays
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.accumulate_grad_batches != 1:
+    def _correct(self, decay: float | None, delays: list[int], parameters: list[Tensor]) -> None:
+        if decay is None:
+            return
+        if self.consistent or self._ahead is not None:
             raise UserError(
-                f"trainer.accumulate={trainer.accumulate_grad_batches}: a stage of delay=pipeline "
-                "updates after every batch; type trainer.accumulate=1"
+                f"optimizer.correction={decay}: brings the backward weights to those of the forward "
+                "pass, and delay.stash_weights and a prediction do the same in other ways; "
+                "type optimizer.correction=null"
             )
+        late = [in_updates(delay, self._per_update) for delay in delays]
+        self._correction = Correction(decay, late, parameters)
+        if self._loaded_correction is not None:
+            self._correction.load_state_dict(self._loaded_correction)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._per_update = trainer.accumulate_grad_batches
         super().on_train_start(trainer, pl_module)
+
+    def on_update_start(self, trainer: Trainer) -> None:
+        if self._correction is not None:
+            self._correction.update(self.history.parameters, self.history.newest())
 
     def reset(self) -> None:
         super().reset()
-        self._ahead = None
+        self._ahead = self._correction = None
 
     @property
     def history_bytes(self) -> int:
-        return super().history_bytes + (self._ahead.bytes if self._ahead is not None else 0)
+        beside = (self._ahead, self._correction)
+        return super().history_bytes + sum(part.bytes for part in beside if part is not None)
 
     def sends(self, optimizer: Optimizer) -> bool:
         return self._ahead is not None or super().sends(optimizer)
@@ -124,17 +154,28 @@ class PipelineDelay(Delay):
         return self._ahead.sent(optimizer, parameters)
 
     def returned_weights(self, optimizer: Any, parameters: list[Tensor]) -> list[Tensor] | None:
-        if self._ahead is None:
-            return None
-        return self._ahead.returned(optimizer, parameters, self.history.present())
+        if self._correction is not None:
+            return self._correction.returned(self.history.present())
+        if self._ahead is not None and self._ahead.backward is not None:
+            return self._ahead.returned(optimizer, parameters, self.history.present())
+        return None
 
     @torch.no_grad()
     def measure_lent(self) -> None:
-        """Measure |forward - backward weights| / |backward weights|, by stage and over all.
+        """Measure |forward - present weights| / |present weights|, by stage and over all.
 
         With a prediction this is its error.
         """
-        norms = dict(zip(self.history.parameters, self.history.distances(), strict=True))
+        self._note(dict(zip(self.history.parameters, self.history.distances(), strict=True)))
+
+    @torch.no_grad()
+    def measure(self, stale: dict[Tensor, Tensor]) -> None:
+        """Measure the same where both passes see the weights of the forward pass."""
+        held = self.history.parameters
+        seen = [stale[p] if p in stale else p.detach() for p in held]
+        self._note(dict(zip(held, distances(seen, [p.detach() for p in held]), strict=True)))
+
+    def _note(self, norms: dict[Tensor, tuple[float, float]]) -> None:
         self._measured = {"num/pipeline/distance": _relative(list(norms.values()))}
         for stage in self.cut:
             if stage.parameters:
@@ -142,12 +183,13 @@ class PipelineDelay(Delay):
                 self._measured[f"num/pipeline/distance/{stage.number:03d}"] = _relative(held)
 
     def state_dict(self) -> dict[str, Any]:
-        ahead = self._ahead.state_dict() if self._ahead is not None else None
-        return {**super().state_dict(), "ahead": ahead}
+        parts = {"ahead": self._ahead, "correction": self._correction}
+        states = {k: part.state_dict() if part is not None else None for k, part in parts.items()}
+        return {**super().state_dict(), **states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         super().load_state_dict(state)
-        self._loaded_ahead = state["ahead"]
+        self._loaded_ahead, self._loaded_correction = state["ahead"], state["correction"]
 
 
 def _relative(norms: list[tuple[float, float]]) -> float:

@@ -58,6 +58,8 @@ class CompensatedSGD(Optimizer):
             (PipeMare's first technique, Yang et al. 2020, arXiv 1910.05124); None: lr throughout.
         prediction: which prediction a delay callback is to make along this optimizer's velocity:
             velocity, weight, spectrain, or None; see zoo.delay.prediction.
+        correction: C of PipeMare's second technique, with which a delay callback is to correct the
+            weights of backward passes; see zoo.delay.correction. None: it does not.
         horizon: of the prediction, in updates: a number, or a multiple of the delay such as "2D".
 
     Raises:
@@ -78,6 +80,7 @@ class CompensatedSGD(Optimizer):
         anneal: int | None = None,
         prediction: str | None = None,
         horizon: float | str | None = None,
+        correction: float | None = None,
     ) -> None:
         if not 0 <= momentum < 1:
             raise UserError(
@@ -110,9 +113,15 @@ class CompensatedSGD(Optimizer):
                 f"optimizer.prediction={prediction}: there is {', '.join(PREDICTIONS)}; "
                 "type optimizer.prediction=velocity"
             )
+        if correction is not None and not 0 < correction < 1:
+            raise UserError(
+                f"optimizer.correction={correction}: must be in (0, 1); "
+                "type optimizer.correction=0.135, or null for none"
+            )
         self.prediction = prediction
+        self.correction = correction
         self.horizon = horizon
-        self.delays: dict[Tensor, int] = {}  # of each parameter, told by a delay callback
+        self.delays: dict[Tensor, float] = {}  # of each parameter, told by a delay callback
         defaults = {
             "lr": lr,
             "momentum": momentum,
@@ -126,7 +135,7 @@ class CompensatedSGD(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def coefficients(self, group: dict[str, Any], delay: int) -> tuple[float, float]:
+    def coefficients(self, group: dict[str, Any], delay: float) -> tuple[float, float]:
         """Return a and b of parameters of a group with this delay."""
         if not group["spike_compensation"]:
             return 1.0, 0.0
@@ -148,7 +157,7 @@ class CompensatedSGD(Optimizer):
                 found = {d: (self._rate(group, d), *self.coefficients(group, d)) for d in {*delays}}
                 each = [found[d] for d in delays]
                 kernel.compensate(held, each, group["momentum"], group["weight_decay"])
-            by_delay: dict[int, list[Tensor]] = {}
+            by_delay: dict[float, list[Tensor]] = {}
             for p in others:
                 by_delay.setdefault(self._delay(group, p), []).append(p)
             for delay, parameters in by_delay.items():
@@ -157,11 +166,11 @@ class CompensatedSGD(Optimizer):
             group["updates"] += 1
         return loss
 
-    def _delay(self, group: dict[str, Any], p: Tensor) -> int:
+    def _delay(self, group: dict[str, Any], p: Tensor) -> float:
         return self.delays.get(p, group["delay"])
 
     @staticmethod
-    def _rate(group: dict[str, Any], delay: int) -> float:
+    def _rate(group: dict[str, Any], delay: float) -> float:
         if group["anneal"] is None:
             return group["lr"]
         left = 1 - min(group["updates"] / group["anneal"], 1)
