@@ -35,11 +35,12 @@ def arguments_without_files(
         None where the set is not one of ours: then only its files can tell.
     """
     if section["_target_"] == "zoo.data.text":
-        words = {
+        task = {"max_length": section["max_length"]}
+        model = {
             "vocab_size": vocabulary_without_files(section),
-            "max_length": section["max_length"],
+            "pad_token_id": pad_without_files(section),
         }
-        return {**words, "pad_token_id": pad_without_files(section)}, words
+        return {**model, **task}, task
     images = IMAGES.get(section["_target_"])
     if images is None:
         return None

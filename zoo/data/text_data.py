@@ -88,7 +88,7 @@ class TextData(LightningDataModule):
 
     def task_arguments(self) -> dict[str, Any]:
         """Return what a language-model task must know of the data."""
-        return {"vocab_size": self.tokenizer.vocab_size, "max_length": self.max_length}
+        return {"max_length": self.max_length}
 
     def model_arguments(self) -> dict[str, Any]:
         """Return what a language model must know of the data."""
