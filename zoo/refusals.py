@@ -389,6 +389,9 @@ def the_monitor_sees_the_products(callbacks: Section, trainer: Section) -> str |
 
 # In this order; the first that has something to say is heard.
 RULES: tuple[Rule, ...] = (
+    keys_of_text_have_their_objective,
+    folders_are_read,
+    a_masking_schedule_has_steps,
     a_model_has_its_data,
     a_task_has_its_data,
     sequences_take_one_device,
@@ -412,9 +415,6 @@ RULES: tuple[Rule, ...] = (
     a_correction_brings_two_passes_together,
     backward_sees_the_weights,
     mixup_has_pairs,
-    keys_of_text_have_their_objective,
-    folders_are_read,
-    a_masking_schedule_has_steps,
     vgg_has_pixels,
     rounding_sees_the_products,
     the_monitor_sees_the_products,
