@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, delay, rounding, startup, step
+from benchmarks import board, delay, rounding, startup, step, tokenize
 
 ALL = {
     "step": step.rows,
@@ -14,6 +14,7 @@ ALL = {
     "board": board.rows,
     "rounding": rounding.rows,
     "delay": delay.rows,
+    "tokenize": tokenize.rows,
 }
 
 
