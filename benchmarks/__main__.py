@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, delay, pipeline, rounding, startup, step
+from benchmarks import board, delay, pipeline, rounding, startup, step, tokenize
 
 ALL = {
     "step": step.rows,
@@ -15,6 +15,7 @@ ALL = {
     "rounding": rounding.rows,
     "delay": delay.rows,
     "pipeline": pipeline.rows,
+    "tokenize": tokenize.rows,
 }
 
 

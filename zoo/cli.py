@@ -16,6 +16,7 @@ from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
 from zoo.verbs.stages import stages
+from zoo.verbs.tokenizer import tokenizer
 
 ROOT = Path(__file__).resolve().parent.parent
 LEADERBOARDS = ROOT / "leaderboards"
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(analyse, name="analyse")
+app.add_typer(tokenizer, name="tokenizer")
 
 OutputDir = Annotated[
     Path, typer.Option("--output-dir", envvar="ZOO_OUTPUT", help="where runs leave their records")

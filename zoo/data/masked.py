@@ -128,12 +128,14 @@ def lay_out(
 
 
 def _batch(ids: Tensor, lengths: np.ndarray, inputs: Tensor, labels: Tensor) -> Batch:
-    padded = int(lengths.min()) < ids.shape[1]
-    real = torch.arange(ids.shape[1]) < torch.from_numpy(lengths)[:, None]
+    mask = None
+    if lengths.min() < ids.shape[1]:
+        real = np.arange(ids.shape[1]) < lengths[:, None]
+        mask = torch.from_numpy(real.astype(np.int64))
     return {
         "input_ids": inputs,
-        "attention_mask": real.long() if padded else None,
+        "attention_mask": mask,
         "labels": labels,
         "lengths": lengths.tolist(),
-        "targets": (labels.flatten() != IGNORED).nonzero().flatten(),
+        "targets": torch.from_numpy(np.flatnonzero(labels.numpy() != IGNORED)),
     }

@@ -41,7 +41,7 @@ class Masker:
         self.mask_id = mask_id
         self.vocab_size = vocab_size
         # Of every id, whether it may be a target; looked up by the id.
-        self._maskable = torch.ones(vocab_size, dtype=torch.bool)
+        self._maskable = np.ones(vocab_size, dtype=bool)
         self._maskable[list(special)] = False
 
     def __call__(
@@ -59,12 +59,14 @@ class Masker:
         Returns:
             The inputs and the labels, both (B, S) of int64.
         """
-        u_BS = torch.where(self._maskable[ids_BS], u_BS, 2.0)
-        u_BS = _with_a_target(u_BS, rate, each_row)
-        labels_BS = torch.where(u_BS < rate, ids_BS, IGNORED)
-        inputs_BS = torch.where(u_BS < 0.9 * rate, words_BS, ids_BS)
-        inputs_BS = torch.where(u_BS < 0.8 * rate, self.mask_id, inputs_BS)
-        return inputs_BS, labels_BS
+        # In numpy: torch wakes its other threads even for so little, and waits for them.
+        ids, words = ids_BS.numpy(), words_BS.numpy()
+        u = np.where(self._maskable[ids], u_BS.numpy(), np.float32(2))
+        _see_to_targets(u, rate, each_row)
+        labels = np.where(u < rate, ids, IGNORED)
+        inputs = np.where(u < 0.9 * rate, words, ids)
+        inputs[u < 0.8 * rate] = self.mask_id
+        return torch.from_numpy(inputs), torch.from_numpy(labels)
 
     def draw(self, rows: int, length: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw what `__call__` wants for so many rows of this length."""
@@ -89,21 +91,21 @@ class Masker:
         return torch.cat(u), torch.cat(words)
 
 
-def _with_a_target(u_BS: Tensor, rate: float, each_row: bool) -> Tensor:
-    """Return u with the smallest value made 0 where none is below the rate; 2: not to be masked."""
-    smallest_B, place_B = u_BS.min(1)
-    lacking_B = smallest_B >= rate
-    if not each_row and not bool(lacking_B.all()):
-        return u_BS
+def _see_to_targets(u_BS: np.ndarray, rate: float, each_row: bool) -> None:
+    """Make the smallest u of a batch or a row 0 where none is below the rate.
+
+    Args:
+        u_BS: 2 where there is no word to mask; changed in place.
+        rate: the masking rate.
+        each_row: look at each row, not at the batch.
+    """
+    smallest_B = u_BS.min(1)
+    rows = np.flatnonzero(smallest_B >= rate)
     if not each_row:
-        lacking_B = torch.zeros_like(lacking_B)
-        lacking_B[smallest_B.argmin()] = True
-    # A row of unknown words alone: the first of them, behind [CLS].
-    place_B = torch.where(smallest_B > 1, 1, place_B)
-    rows = lacking_B.nonzero().flatten()
-    changed = u_BS.clone()
-    changed[rows, place_B[rows]] = 0.0
-    return changed
+        rows = rows[:0] if len(rows) < len(u_BS) else smallest_B.argmin(keepdims=True)
+    # In a row of unknown words alone it is the first of them, behind [CLS].
+    places = np.where(smallest_B[rows] > 1, 1, u_BS[rows].argmin(1))
+    u_BS[rows, places] = 0
 
 
 class Rate:

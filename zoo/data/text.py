@@ -1,9 +1,8 @@
 """The data set of a language model: a corpus, a tokenizer, and rows for an objective."""
 
-import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from zoo.data.corpus import SPLITS, Corpus, find_corpus
 from zoo.data.masked import MaskedTextData
 from zoo.data.masking import Rate
 from zoo.data.text_data import TextData
-from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, gpt2, trained
+from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, gpt2, trained_on
 from zoo.data.tokens import Tokens, tokenised
 
 # What `data.tokenizer=auto` means, and the tokenizers whose files are looked for in data.root.
@@ -110,12 +109,7 @@ def _tokenizer(
         return from_folder(folder)
     if kind in GIVEN:
         return given(kind, root, cache_dir)
-
-    def texts() -> Iterator[str]:
-        return itertools.islice(corpus.documents("train"), documents)
-
-    key = f"{corpus.key} {documents}"
-    return trained(kind, texts, vocab_size, key=key, cache_dir=cache_dir)
+    return trained_on(corpus, kind, vocab_size, documents=documents, cache_dir=cache_dir)
 
 
 def given(name: str, root: str, cache_dir: str) -> TextTokenizer:

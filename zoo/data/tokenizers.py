@@ -11,11 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.data.corpus import Corpus
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -193,8 +195,12 @@ def _byte_level(model: Any) -> "Engine":
     return engine
 
 
-def from_folder(folder: str) -> TextTokenizer:
+def from_folder(folder: str, *, key: str = "data.tokenizer_folder") -> TextTokenizer:
     """Return the tokenizer whose tokenizer.json is in a folder.
+
+    Args:
+        folder: as it was typed.
+        key: what it was typed for.
 
     Raises:
         UserError: there is none, or it cannot be read.
@@ -204,15 +210,14 @@ def from_folder(folder: str) -> TextTokenizer:
     path = Path(folder).expanduser() / "tokenizer.json"
     if not path.is_file():
         raise UserError(
-            f"data.tokenizer_folder={folder}: has no tokenizer.json; save one with "
+            f"{key}={folder}: has no tokenizer.json; save one with "
             "tokenizer.save_pretrained(FOLDER) or zoo tokenizer train"
         )
     try:
         engine = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
         raise UserError(
-            f"data.tokenizer_folder={folder}: its tokenizer.json cannot be read ({error}); "
-            "save the tokenizer again"
+            f"{key}={folder}: its tokenizer.json cannot be read ({error}); save the tokenizer again"
         ) from None
     return TextTokenizer(engine, "folder")
 
@@ -294,6 +299,24 @@ def train_bpe(texts: Texts, vocab_size: int, *, progress: bool = False) -> TextT
 
 
 TRAINERS = {"wordpiece": train_wordpiece, "bpe": train_bpe}
+
+
+def trained_on(
+    corpus: Corpus,
+    kind: str,
+    vocab_size: int,
+    *,
+    documents: int | None,
+    cache_dir: str,
+    progress: bool = False,
+) -> TextTokenizer:
+    """Return a tokenizer trained on a corpus' training split, on so many documents at most."""
+
+    def texts() -> Iterator[str]:
+        return islice(corpus.documents("train"), documents)
+
+    key = f"{corpus.key} {documents}"
+    return trained(kind, texts, vocab_size, key=key, cache_dir=cache_dir, progress=progress)
 
 
 def trained(

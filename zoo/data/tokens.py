@@ -15,8 +15,9 @@ import itertools
 import json
 import os
 import shutil
+from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -231,16 +232,20 @@ def _write(
 def _encoded(
     texts: Iterable[str], tokenizer: TextTokenizer
 ) -> Iterator[tuple[list[str], list[list[int]]]]:
-    """Yield texts with their tokens; the next ones are tokenised while these are stored."""
-    with ThreadPoolExecutor(1) as pool:
-        before = None
+    """Yield texts with their tokens; the next ones are tokenised while these are stored.
+
+    Two batches are under way: while one is turned from the library's objects into lists, which
+    takes one thread, the other keeps the library's own threads busy.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        under_way: deque[tuple[list[str], Future[list[list[int]]]]] = deque()
         for batch in batched(texts, TOGETHER):
-            coming = batch, pool.submit(tokenizer.encode, batch)
-            if before is not None:
-                yield before[0], before[1].result()
-            before = coming
-        if before is not None:
-            yield before[0], before[1].result()
+            under_way.append((batch, pool.submit(tokenizer.encode, batch)))
+            if len(under_way) > 2:
+                before, coming = under_way.popleft()
+                yield before, coming.result()
+        for before, coming in under_way:
+            yield before, coming.result()
 
 
 class _Chunk:
