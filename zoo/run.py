@@ -239,6 +239,7 @@ class Run:
     def task(self, net: nn.Module) -> Task:
         """Return the task with this run's optimizer, schedule and budget around the model."""
         section = self.config["trainer"]
+        self._refuse_lonely_batch_norm(net)
         if section["channels_last"]:
             net = net.to(memory_format=torch.channels_last)
         task = build(
@@ -261,6 +262,17 @@ class Run:
                 "cannot be rounded; type precision=fp32 or precision=bf16, or another model"
             )
         return task
+
+    def _refuse_lonely_batch_norm(self, net: nn.Module) -> None:
+        """Refuse batch norm in a model that has no key to say so, such as timm's."""
+        if self.data.batch_size > self.config["trainer"]["devices"]:
+            return
+        if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules()):
+            raise UserError(
+                f"data.batch_size={self.data.batch_size}: model={self.config['model']['name']} has "
+                "batch norm, which has no variance to take at one sample a device; type a larger "
+                "data.batch_size, or a model without batch norm"
+            )
 
     def _try_a_forward_pass(self, task: Task) -> None:
         """Tell a model that cannot be counted from one that cannot take these samples at all."""

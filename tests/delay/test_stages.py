@@ -393,6 +393,36 @@ def test_flops_are_those_of_a_record() -> None:
         assert sum(s.flops for s in cut) == 5 * counted[0]
 
 
+def test_activations_are_what_autograd_keeps() -> None:
+    """A linear layer keeps its input, a tanh its output, a loss its logits; each stage its own."""
+    net = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+    cut = pipeline_stages(net, torch.zeros(2, 6))
+    assert [s.activation_bytes for s in cut] == [2 * n * 4 for n in (6, 5, 5, 3)]
+    (whole,) = pipeline_stages(net, torch.zeros(2, 6), 1)
+    assert whole.activation_bytes == 2 * (6 + 5 + 3) * 4  # what tanh made is there once
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_activations_of_a_network_that_runs_on_numbers(norm: str) -> None:
+    net = CifarResNet(depth=8, width=4, norm=norm, in_chans=1)
+    own = {t.untyped_storage().data_ptr() for t in (*net.parameters(), *net.buffers())}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def keep(t: Tensor) -> Tensor:
+        alive.append(t)
+        if t.untyped_storage().data_ptr() not in own:
+            kept[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+        return t
+
+    images = torch.randn(2, 1, 8, 8)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+        F.cross_entropy(net(images), torch.tensor([0, 1]))
+    (whole,) = pipeline_stages(net, images, 1)
+    total_weight = 4  # of the loss: the sum of its targets' weights
+    assert whole.activation_bytes == pytest.approx(sum(kept.values()), abs=total_weight + 2 * 8)
+
+
 # -- refusals ------------------------------------------------------------------------------------
 
 
@@ -512,6 +542,14 @@ def test_json_has_every_stage_and_the_totals() -> None:
     assert totals["mean_delay"] == pytest.approx(mean)
     assert totals["flops_forward"] == sum(r["flops_forward"] for r in rows)
     assert totals["largest_delay"] == 66
+    kept = sum((r["delay"] + 1) * r["activation_bytes"] for r in rows)
+    assert totals["activation_bytes"] == pytest.approx(kept, rel=1e-3)  # whole bytes a sample
+    size = 4 * totals["parameters"]
+    assert totals["weight_bytes"] == size
+    assert totals["weight_bytes_stashed"] == size + totals["history_bytes"]
+    assert size < totals["weight_bytes_predicted"] <= 2 * size
+    n = totals["update_samples"]
+    assert totals["utilisation_drained"] == n / (n + 2 * 33)
 
 
 @pytest.mark.parametrize("key", ["delay.stages=3", "+delay.stages=3"])

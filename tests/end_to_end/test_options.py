@@ -109,6 +109,13 @@ def test_too_many_stages_leave_nothing_behind(train_here: Train, tmp_path: Path)
     assert not list((tmp_path / "outputs").iterdir())
 
 
+def test_batch_norm_of_timm_has_a_batch(train_here: Train, tmp_path: Path) -> None:
+    sentence = r"data.batch_size=1: model=resnet10t has batch norm, .*; type a larger data.batch"
+    with pytest.raises(UserError, match=sentence):
+        train_here("model=timm", "model.name=resnet10t", "data.batch_size=1", "delay=pipeline")
+    assert not list((tmp_path / "outputs").iterdir())
+
+
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_every_model_is_a_pipeline_in_1_6_9(train_here: Train, model: str) -> None:
     special = next((v for k, v in BIG.items() if model.startswith(k)), ["model.width=2"])

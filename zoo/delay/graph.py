@@ -10,7 +10,7 @@ import contextlib
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,8 @@ class Layer:
         inputs: the layers that it reads, by their places in the graph.
         parameters: what it uses, by the places in `model.named_parameters()`.
         flops: of its forward pass, 2 per multiply-add.
+        kept: bytes that autograd saves of it for the backward pass, by the storage that they are in;
+            without parameters and buffers.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Layer:
     inputs: set[int] = field(default_factory=set)
     parameters: set[int] = field(default_factory=set)
     flops: int = 0
+    kept: dict[int, int] = field(default_factory=dict)
 
 
 def trace(model: nn.Module, example: Example) -> list[Layer]:
@@ -168,8 +171,28 @@ class _Recorder(TorchFunctionMode):
         self.values: dict[int, _Value] = {}
         self.alive: list[Tensor] = []  # so that no id is given twice
         self.running: list[_Running] = []
+        self.saved: dict[int, int] = {}  # since the last layer; as `Layer.kept`
+        own = (*model.parameters(), *model.buffers())
+        self.own = {t.untyped_storage()._cdata for t in own}
+        self.saving = torch.autograd.graph.saved_tensors_hooks(self._save, lambda tensor: tensor)
         for place, parameter in enumerate(model.parameters()):
             self._set(parameter, _Value(parameters=frozenset({place})))
+
+    def __enter__(self) -> Self:
+        self.saving.__enter__()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self.saving.__exit__(*exception)
+
+    def _save(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.own:
+            self.saved[storage._cdata] = storage.nbytes()
+            self.alive.append(tensor)
+        return tensor
 
     def give(self, tensor: Tensor) -> None:
         """Say that a tensor is what the model is given."""
@@ -197,7 +220,9 @@ class _Recorder(TorchFunctionMode):
         first = next(tensors_of(output if logits is None else logits), None)
         if first is None:
             raise TypeError("its output holds no tensor")
-        return [*self.layers, Layer("loss", "loss", set(self._get(first).layers))]
+        # Of a cross-entropy, the logarithms of the probabilities are kept.
+        kept = {0: first.numel() * first.element_size()}
+        return [*self.layers, Layer("loss", "loss", set(self._get(first).layers), kept=kept)]
 
     def __torch_function__(
         self,
@@ -267,6 +292,8 @@ class _Recorder(TorchFunctionMode):
         layer.inputs |= inputs - {place}
         layer.parameters |= parameters
         layer.flops += flops
+        layer.kept |= self.saved
+        self.saved = {}
         return place
 
     def _get(self, tensor: Tensor) -> _Value:

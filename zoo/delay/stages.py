@@ -35,6 +35,7 @@ class Stage:
         layers: the names of its layers, in the order in which they run.
         parameters: those of the model's trainable parameters that it holds, by name.
         flops: of the forward pass of the example, 2 per multiply-add.
+        activation_bytes: what its forward pass of the example keeps for the backward pass.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Stage:
     layers: tuple[str, ...]
     parameters: dict[str, nn.Parameter]
     flops: int
+    activation_bytes: int = 0
 
     @property
     def parameter_count(self) -> int:
@@ -107,7 +109,11 @@ def _stages(
             placed.add(place)
         names = tuple(layers[i].name for i in group)
         flops = sum(layers[i].flops for i in group)
-        result.append(Stage(number, 2 * (len(groups) - number), names, held, flops))
+        kept: dict[int, int] = {}
+        for i in group:
+            kept |= layers[i].kept  # what two of its layers keep is there once
+        delay = 2 * (len(groups) - number)
+        result.append(Stage(number, delay, names, held, flops, sum(kept.values())))
     return result
 
 

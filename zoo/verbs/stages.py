@@ -30,15 +30,19 @@ def stages(
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
     """Cut a model into pipeline stages: layers, parameters, FLOPs and delay of each."""
-    label, cut = _cut(overrides or [])
+    label, cut, samples = _cut(overrides or [])
     if as_json:
-        print(json.dumps(_as_json(label, cut), indent=1))
+        print(json.dumps(_as_json(label, cut, samples), indent=1))
     else:
-        _print(Console(), label, cut, show_all)
+        _print(Console(), label, cut, samples, show_all)
 
 
-def _cut(overrides: list[str]) -> tuple[str, list["Stage"]]:
-    """Build the model as train.py does, without weights and without data, and cut it."""
+def _cut(overrides: list[str]) -> tuple[str, list["Stage"], int]:
+    """Build the model as train.py does, without weights and without data, and cut it.
+
+    Returns:
+        What it is called, its stages, and the samples of an update.
+    """
     from zoo.config import build, check, compose, factory
 
     asked = [o for o in overrides if o.partition("=")[0].lstrip("+") == KEY]
@@ -65,8 +69,9 @@ def _cut(overrides: list[str]) -> tuple[str, list["Stage"]]:
         **task_arguments,
     )
     name, data_name = settings["model"]["name"], settings["data"]["name"]
+    samples = settings["data"]["batch_size"] * settings["trainer"]["accumulate"]
     try:
-        return f"{name} on {data_name}", pipeline_stages(net, task.example(SAMPLES), count)
+        return f"{name} on {data_name}", pipeline_stages(net, task.example(SAMPLES), count), samples
     except Unfit as error:
         raise UserError(
             f"model={name}: {error.reason}; type another data.image_size or another model"
@@ -100,7 +105,13 @@ def _without_weights(section: dict[str, Any], arguments: dict[str, Any]) -> Any:
 # -- what is shown -------------------------------------------------------------------------------
 
 
-def _totals(cut: list["Stage"]) -> dict[str, float]:
+def _totals(cut: list["Stage"], samples: int) -> dict[str, float]:
+    """Return sums over stages; `samples` of an update that drains the pipe."""
+    from zoo.delay.analysis.schedule import utilisation, weight_versions
+
+    def weights(**kept: bool) -> int:
+        return sum(weight_versions(s.delay, **kept) * s.parameter_bytes for s in cut)
+
     count = sum(s.parameter_count for s in cut)
     return {
         "stages": len(cut),
@@ -109,10 +120,18 @@ def _totals(cut: list["Stage"]) -> dict[str, float]:
         "largest_delay": cut[0].delay,
         "mean_delay": sum(s.delay * s.parameter_count for s in cut) / count if count else 0.0,
         "history_bytes": sum(s.delay * s.parameter_bytes for s in cut),
+        # Of a real pipeline, one sample at a time: stage s has D_s + 1 of them under way.
+        "activation_bytes": sum((s.delay + 1) * s.activation_bytes for s in cut) // SAMPLES,
+        "activation_bytes_of_a_sample": sum(s.activation_bytes for s in cut) // SAMPLES,
+        "weight_bytes": weights(),
+        "weight_bytes_predicted": weights(predict=True),
+        "weight_bytes_stashed": weights(stash=True),
+        "update_samples": samples,
+        "utilisation_drained": utilisation(len(cut), samples),
     }
 
 
-def _as_json(label: str, cut: list["Stage"]) -> dict[str, Any]:
+def _as_json(label: str, cut: list["Stage"], samples: int) -> dict[str, Any]:
     rows = [
         {
             "stage": s.number,
@@ -121,13 +140,14 @@ def _as_json(label: str, cut: list["Stage"]) -> dict[str, Any]:
             "parameters": list(s.parameters),
             "parameter_count": s.parameter_count,
             "flops_forward": s.flops // SAMPLES,
+            "activation_bytes": s.activation_bytes // SAMPLES,
         }
         for s in cut
     ]
-    return {"model": label, "stages": rows, "totals": _totals(cut)}
+    return {"model": label, "stages": rows, "totals": _totals(cut, samples)}
 
 
-def _print(console: Console, label: str, cut: list["Stage"], show_all: bool) -> None:
+def _print(console: Console, label: str, cut: list["Stage"], samples: int, show_all: bool) -> None:
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
@@ -158,11 +178,16 @@ def _print(console: Console, label: str, cut: list["Stage"], show_all: bool) -> 
             str(stage.number), Text(shorten(stage.layers)), count, share, str(stage.delay)
         )
     console.print(table)
-    t = _totals(cut)
+    t = _totals(cut, samples)
     console.print(
         f"{t['stages']} stages; delays of up to {t['largest_delay']} updates, {t['mean_delay']:.1f} "
         f"as the mean over {t['parameters']:,} parameters; their history, delay times bytes, takes "
-        f"{_bytes(t['history_bytes'])}.",
+        f"{_bytes(t['history_bytes'])}. A real pipeline, one sample at a time, keeps "
+        f"{_bytes(t['activation_bytes'])} of activations ({_bytes(t['activation_bytes_of_a_sample'])} "
+        f"a sample, D + 1 samples a stage) and {_bytes(t['weight_bytes'])} of weights "
+        f"({_bytes(t['weight_bytes_predicted'])} predicted, {_bytes(t['weight_bytes_stashed'])} "
+        f"stashed); drained for every update of {samples}, it would be busy for "
+        f"{100 * t['utilisation_drained']:.1f}% of the time.",
         markup=False,
         highlight=False,
     )
