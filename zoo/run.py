@@ -6,6 +6,7 @@ outputs/ID/last.ckpt     the state from which it goes on, and its final weights
 
 import datetime
 import fcntl
+import json
 import logging
 import math
 import os
@@ -40,6 +41,9 @@ from zoo.refusals import delay_fits
 from zoo.tasks.base import Task, cost_of_step, flops_of_step
 
 CURATED = ROOT / "leaderboards" / "records"
+
+Counted = tuple[tuple[int, int] | None, Cost | None]
+_COUNTED: dict[str, Counted] = {}  # by what decides it
 
 # Lightning's notices about devices, tips and its own defaults: the zoo says what matters.
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -248,13 +252,9 @@ class Run:
         )
         # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
-        self.flops = flops_of_step(task, self.update_size)
+        self.flops, self.cost = self._counted(task)
         if self.flops is None:
             self._try_a_forward_pass(task)
-        else:
-            self.cost = cost_of_step(
-                task, self.data.batch_size, section["accumulate"], self.arithmetic.bits
-            )
         if self.arithmetic.emulated and self.cost is not None and self.cost.escaped > 0:
             raise UserError(
                 f"precision={self.config['precision']['name']}: {100 * self.cost.escaped:.0f}% of "
@@ -262,6 +262,18 @@ class Run:
                 "cannot be rounded; type precision=fp32 or precision=bf16, or another model"
             )
         return task
+
+    def _counted(self, task: Task) -> Counted:
+        """Return the FLOPs and the cost of a step; a sweep's jobs with one model count once."""
+        accumulate, bits = self.config["trainer"]["accumulate"], dict(self.arithmetic.bits)
+        counts = [self.data.sha256, accumulate, bits]
+        counts += [self.decides.get(name) for name in ("model", "data", "task")]
+        key = json.dumps(counts, sort_keys=True)
+        if key not in _COUNTED:
+            flops = flops_of_step(task, self.update_size)
+            of_update = (task, self.data.batch_size, accumulate, bits)
+            _COUNTED[key] = flops, None if flops is None else cost_of_step(*of_update)
+        return _COUNTED[key]
 
     def _try_a_forward_pass(self, task: Task) -> None:
         """Tell a model that cannot be counted from one that cannot take these samples at all."""
