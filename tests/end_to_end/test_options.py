@@ -361,12 +361,19 @@ def test_compiled_training_counts_compilation_apart(
     train_here: Train, tiny: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With torch's tracing and no C++, whose compiler takes a minute and is not ours."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
-    monkeypatch.setattr("zoo.run._COUNTED", {})  # the compiled model is counted, too
+    compiled_on: set[str] = set()
+
+    def traced(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        compiled_on.update(x.device.type for x in inputs if isinstance(x, torch.Tensor))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=traced))
+    monkeypatch.setattr("zoo.run._COUNTED", {})  # so that this model is counted as well
     record = train_here(*TINY, "trainer.compile=true")
     m = record.metrics
     assert m["time/compile_s"] > 5 * m["perf/step_median_s"]
     assert m["flops/step"] == tiny.metrics["flops/step"]
+    assert compiled_on == {"cpu"}  # and not for counting
     assert record.metrics["test/acc"] is not None
 
 
