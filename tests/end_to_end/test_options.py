@@ -373,7 +373,7 @@ def test_compiled_training_counts_compilation_apart(
     m = record.metrics
     assert m["time/compile_s"] > 5 * m["perf/step_median_s"]
     assert m["flops/step"] == tiny.metrics["flops/step"]
-    assert compiled_on == {"cpu"}  # and not for counting
+    assert compiled_on == {"cpu"}  # and nowhere else, for counting
     assert record.metrics["test/acc"] is not None
 
 
