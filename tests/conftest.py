@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 # Two workers on two cores: each trains with one thread, and so do the processes that it starts.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,9 +13,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from hypothesis import settings
 
+from tests import processes
 from tests.warm import warm
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = processes.ROOT
 
 # No deadlines: the machine may be busy with the other worker's training.
 settings.register_profile("zoo", deadline=None)
@@ -29,11 +30,34 @@ TINY = [
     "trainer.log_every_steps=2",
 ]
 
+# Short runs round without compiled programs, each of which takes seconds to make, and to the same
+# bits: tests/precision/test_rounding.py.
+UNCOMPILED = {"ZOO_COMPILE": "0"}
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _hydra_remembers() -> Iterator[None]:
     """Tests compose thousands of configurations; see tests/warm.py."""
     with warm():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _committed_records_are_read_once() -> Iterator[None]:
+    """Every run reads them all for its rank on the boards; nothing writes them meanwhile."""
+    from zoo.leaderboard import store
+
+    read, known = store.read_record, {}
+
+    def read_once(path: Path, *, curves: Any = True) -> Any:
+        if path.parent != ROOT / "leaderboards" / "records":
+            return read(path, curves=curves)
+        key = (path, curves if isinstance(curves, bool) else frozenset(curves))
+        if key not in known:
+            known[key] = read(path, curves=curves)
+        return known[key]
+
+    with mock.patch.object(store, "read_record", read_once):
         yield
 
 
@@ -62,35 +86,40 @@ Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run_train(tmp_path: Path) -> Runner:
-    """Run `python train.py ...` as a user does, in a process of its own."""
+    """Run `python train.py ...` in a process of its own."""
 
     def run(*overrides: str, timeout: float = 300, **environment: str) -> Any:
-        return subprocess.run(
-            [sys.executable, "train.py", *overrides],
-            cwd=ROOT,
-            env={**os.environ, "ZOO_OUTPUT": str(tmp_path / "outputs"), **environment},
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+        known = {**os.environ, **UNCOMPILED, "ZOO_OUTPUT": str(tmp_path / "outputs")}
+        return processes.run(["train.py", *overrides], {**known, **environment}, timeout=timeout)
 
     return run
+
+
+def train_in(folder: Path, *overrides: str) -> Any:
+    """Compose and train in this process; returns the record."""
+    from train import train
+    from zoo.config import check, compose
+    from zoo.leaderboard import load_records
+    from zoo.leaderboard.record import deciding_config
+
+    config = compose([*overrides, f"paths.output_dir={folder}"])
+    with mock.patch.dict(os.environ, UNCOMPILED):
+        train(config)
+    decides = deciding_config(check(config))
+    return next(r for r in load_records(folder) if r.config == decides)
 
 
 @pytest.fixture
 def train_here(tmp_path: Path) -> Callable[..., Any]:
-    """Compose and train in this process; returns the record."""
+    """`train_in` a folder of this test."""
 
     def run(*overrides: str, output: str = "outputs") -> Any:
-        from train import train
-        from zoo.config import check, compose
-        from zoo.leaderboard import load_records
-        from zoo.leaderboard.record import deciding_config
-
-        config = compose([*overrides, f"paths.output_dir={tmp_path / output}"])
-        train(config)
-        decides = deciding_config(check(config))
-        return next(r for r in load_records(tmp_path / output) if r.config == decides)
+        return train_in(tmp_path / output, *overrides)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The record of TINY as it stands, for tests that compare with it."""
+    return train_in(tmp_path_factory.mktemp("tiny"), *TINY, "logger=none")

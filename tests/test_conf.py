@@ -37,6 +37,9 @@ from zoo.schema import Schema, validate
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# On one worker, so that the product is made once: it takes Hydra 15 seconds.
+pytestmark = pytest.mark.xdist_group("product")
+
 
 @pytest.fixture(scope="session")
 def product() -> Product:

@@ -91,7 +91,7 @@ def test_a_run_has_one_identity_however_it_is_typed() -> None:
 
 def test_a_warm_hydra_composes_what_a_cold_one_does() -> None:
     """All other tests compose with tests/warm.py; every option is here, and some pairs."""
-    for row in covering(AXES, 1) + covering(AXES, 2)[::8]:
+    for row in covering(AXES, 1) + covering(AXES, 2)[::16]:
         typed = [*words(row), "trainer.max_steps=7", "+callbacks.mine={a: [1, 2]}"]
         remembered = compose(typed, with_hydra=True)
         with cold():

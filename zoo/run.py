@@ -6,6 +6,7 @@ outputs/ID/last.ckpt     the state from which it goes on, and its final weights
 
 import datetime
 import fcntl
+import json
 import logging
 import math
 import os
@@ -44,6 +45,8 @@ from zoo.tasks.meter import Meter
 OBJECTIVES = {"classification": "val/acc"}
 
 CURATED = ROOT / "leaderboards" / "records"
+
+_METERS: dict[str, Meter | None] = {}  # by what decides it
 
 # Lightning's notices about devices, tips and its own defaults: the zoo says what matters.
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -252,7 +255,7 @@ class Run:
         )
         # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
-        self.meter = task.meter(self.data.batch_size, section["accumulate"], self.arithmetic.bits)
+        self.meter = self._meter(task)
         if self.meter is None:
             self._try_a_forward_pass(task)
         elif self.arithmetic.emulated and self.meter.escaped > 0:
@@ -273,6 +276,16 @@ class Run:
                 "batch norm, which has no variance to take at one sample a device; type a larger "
                 "data.batch_size, or a model without batch norm"
             )
+
+    def _meter(self, task: Task) -> Meter | None:
+        """Return what counts the run's FLOPs; a sweep's jobs with one model count once."""
+        accumulate, bits = self.config["trainer"]["accumulate"], dict(self.arithmetic.bits)
+        counts = [self.data.sha256, accumulate, bits]
+        counts += [self.decides.get(name) for name in ("model", "data", "task")]
+        key = json.dumps(counts, sort_keys=True)
+        if key not in _METERS:
+            _METERS[key] = task.meter(self.data.batch_size, accumulate, bits)
+        return _METERS[key]
 
     def _try_a_forward_pass(self, task: Task) -> None:
         """Tell a model that cannot be counted from one that cannot take these samples at all."""

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -200,19 +201,19 @@ def test_every_set_of_callbacks(train_here: Train, callbacks: str, tmp_path: Pat
         ["data.crop_padding=0", "data.flip=true"],
     ],
 )
-def test_options_that_change_training(train_here: Train, overrides: list[str]) -> None:
-    plain, changed = train_here(*TINY), train_here(*TINY, *overrides)
-    assert changed.id != plain.id
+def test_options_that_change_training(train_here: Train, tiny: Any, overrides: list[str]) -> None:
+    changed = train_here(*TINY, *overrides)
+    assert changed.id != tiny.id
     assert changed.metrics["train/steps"] == 6
     if "trainer.channels_last=true" not in overrides:  # the same function in another layout
-        assert changed.metrics["train/loss"] != plain.metrics["train/loss"]
+        assert changed.metrics["train/loss"] != tiny.metrics["train/loss"]
 
 
-def test_accumulation_counts_samples_and_steps(train_here: Train) -> None:
+def test_accumulation_counts_samples_and_steps(train_here: Train, tiny: Any) -> None:
     record = train_here(*TINY, "trainer.accumulate=2")
     assert record.metrics["train/steps"] == 6
     assert record.metrics["train/samples"] == 6 * 2 * 64
-    assert record.metrics["flops/step"] == 2 * train_here(*TINY).metrics["flops/step"]
+    assert record.metrics["flops/step"] == 2 * tiny.metrics["flops/step"]
 
 
 def test_the_loss_of_an_update_is_the_mean_over_its_batches(train_here: Train) -> None:
@@ -363,11 +364,23 @@ def test_a_callback_of_ones_own(train_here: Train) -> None:
     assert record.metrics["train/steps"] < 9 * 19
 
 
-def test_compiled_training_counts_compilation_apart(train_here: Train) -> None:
+def test_compiled_training_counts_compilation_apart(
+    train_here: Train, tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With torch's tracing and no C++, whose compiler takes a minute and is not ours."""
+    compiled_on: set[str] = set()
+
+    def traced(graph: torch.fx.GraphModule, inputs: list[Any]) -> Callable[..., Any]:
+        compiled_on.update(x.device.type for x in inputs if isinstance(x, torch.Tensor))
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=traced))
+    monkeypatch.setattr("zoo.run._COUNTED", {})  # so that this model is counted as well
     record = train_here(*TINY, "trainer.compile=true")
     m = record.metrics
     assert m["time/compile_s"] > 5 * m["perf/step_median_s"]
-    assert m["flops/step"] == train_here(*TINY).metrics["flops/step"]
+    assert m["flops/step"] == tiny.metrics["flops/step"]
+    assert compiled_on == {"cpu"}  # and nowhere else, for counting
     assert record.metrics["test/acc"] is not None
 
 
@@ -381,8 +394,10 @@ def test_a_diverging_run_keeps_a_record_that_says_so(train_here: Train, tmp_path
     assert "test/acc" not in content["metrics"]
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_here: Train) -> None:
-    a, b = train_here(*TINY, output="a"), train_here(*TINY, output="b")
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(
+    train_here: Train, tiny: Any
+) -> None:
+    a, b = tiny, train_here(*TINY)
     c = train_here(*TINY, "seed=1", output="c")
     assert a.id == b.id != c.id
     assert a.metrics["train/loss"] == b.metrics["train/loss"] != c.metrics["train/loss"]

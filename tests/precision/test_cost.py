@@ -79,8 +79,8 @@ def test_an_embedding_moves_its_rows_and_multiplies_nothing() -> None:
     assert cost.bytes_moved == 20 * 8 * 16 / 8
 
 
-def test_runs_of_two_formats_are_comparable(train_here: Callable[..., Any]) -> None:
-    whole = train_here(*TINY).metrics
+def test_runs_of_two_formats_are_comparable(train_here: Callable[..., Any], tiny: Any) -> None:
+    whole = tiny.metrics
     half = train_here(*TINY, "precision=169").metrics
     eighth = train_here(*TINY, "precision=fp8_e5m2").metrics
     assert whole["cost/bit_flops"] == whole["flops/total"]

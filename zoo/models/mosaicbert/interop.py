@@ -59,7 +59,7 @@ def find_checkpoint(checkpoint: str) -> Path:
     if (folder / "config.json").is_file():
         return folder
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(checkpoint, allow_patterns=["config.json", *WEIGHTS]))
