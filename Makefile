@@ -26,7 +26,7 @@ demo: $(READY) ## train four sizes on real images with no network, print the boa
 test: $(READY) ## run the tests (two workers, one thread each)
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup
 
-exhaustive: $(READY) ## have Hydra compose every combination of all groups (hours; goes on after Ctrl-C)
+exhaustive: $(READY) ## check every combination of the groups that decide a result, one by one (hours)
 	@$(BIN)/python -m pytest -m exhaustive -n 2 tests/test_conf.py
 
 lint: $(READY) ## check style

@@ -1,19 +1,19 @@
 """conf/ and sweeps/: every combination of all groups composes, or is refused in one sentence.
 
-`make test` shows it in parts (tests/product.py): every section of the product, composed by Hydra,
-goes through the schema; all combinations of the sections that a rule compares go through the rule;
-and what is put together from sections is what Hydra composes, for every pair of options and for
-random choices. `make exhaustive` has Hydra compose every single combination.
+There are more than a billion, so they are shown in parts (tests/product.py), none of which is a
+sample: every section of the product, composed by Hydra for all options of the groups that write into
+it, goes through the schema; all combinations of the sections that a rule compares go through the
+rule; a rule sees no other section, and the schema never two. That a configuration is put together
+from these sections as Hydra does is checked against Hydra for every pair of options and for random
+choices. `make exhaustive` goes through larger parts of the product literally.
 """
 
-import hashlib
 import itertools
 import random
 import re
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import yaml
 from omegaconf import OmegaConf
@@ -23,7 +23,6 @@ from tests.product import (
     Choice,
     Product,
     by_hydra,
-    combinations,
     covering,
     unresolved,
     words,
@@ -192,14 +191,14 @@ def test_random_combinations_of_the_groups_that_decide_a_result() -> None:
     check_all(parts, ([rng.choice(p) for p in parts.values()] for _ in range(3000)))
 
 
-@pytest.mark.exhaustive  # minutes
+@pytest.mark.exhaustive  # hours
 def test_every_combination_of_the_groups_that_decide_a_result() -> None:
     """Literally all of them go through the whole check."""
     parts = sections()
     check_all(parts, itertools.product(*parts.values()))
 
 
-@pytest.mark.exhaustive  # two minutes; the tests above show it section by section
+@pytest.mark.exhaustive  # an hour
 @pytest.mark.parametrize("model", AXES["model"])
 def test_hydra_composes_every_model_with_every_data_precision_optimizer_and_delay(
     model: str,
@@ -245,46 +244,3 @@ def test_every_key_has_a_comment_and_every_preset_its_command(folder: str) -> No
             holds_more = not key[3].strip() or key[3].strip() == "|"
             commented = "#" in key[3] or lines[number - 1].lstrip().startswith("#")
             assert holds_more or commented or path.parent.name == "hydra", f"{path.name}: {line}"
-
-
-def digest() -> str:
-    """Return what changes when a combination may compose to something else."""
-    files = [p for folder in ("conf", "sweeps") for p in (ROOT / folder).rglob("*.yaml")]
-    code = ("config", "schema", "refusals", "overrides", "plugins")
-    files += [ROOT / "zoo" / f"{name}.py" for name in code] + [ROOT / "tests" / "product.py"]
-    hashed = hashlib.sha256(hydra.__version__.encode())
-    for path in sorted(files):
-        hashed.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
-    return hashed.hexdigest()[:16]
-
-
-# The last groups are merged last: with them innermost, most of the merging is remembered.
-OUTER = {group: AXES[group] for group in ("data", "model", "precision")}
-INNER = {group: options for group, options in AXES.items() if group not in {*OUTER, "sweeps"}}
-
-
-@pytest.mark.exhaustive
-@pytest.mark.parametrize(
-    "outer", list(combinations(OUTER)), ids=lambda outer: "-".join(outer.values())
-)
-def test_hydra_composes_every_single_combination(
-    product: Product, outer: Choice, request: pytest.FixtureRequest
-) -> None:
-    """All groups but sweeps, whose jobs are composed above: `make exhaustive`.
-
-    What has passed is skipped when the command is typed again after being cut off, as long as
-    neither conf/ nor the code that composes has changed; `pytest --cache-clear` forgets it.
-    """
-    done = f"exhaustive/{digest()}/{'-'.join(outer.values())}"
-    assert request.config.cache is not None
-    if request.config.cache.get(done, False):
-        pytest.skip("was composed before")
-    with session():
-        for inner in combinations(INNER):
-            choice = {**outer, **inner}
-            files, merged = by_hydra(words(choice))
-            choice["sweeps"] = "none"
-            assert files == product.lists(choice), choice
-            assert merged == product.compose(choice), choice
-            check_or_refuse(product.compose(choice, resolve=True))
-    request.config.cache.set(done, True)
