@@ -177,7 +177,7 @@ def test_real_text_in_blocks_has_its_bytes(data_root: Path, tmp_path: Path) -> N
 
     gpt2 = given("gpt2", str(data_root), "")
     c4 = find_corpus("c4", root=str(data_root), cache_dir="")
-    tokens = tokenised(c4, "validation", gpt2, cache_dir=str(tmp_path))
+    tokens = tokenised(c4, "validation", gpt2, cache_dir=str(tmp_path), documents=40)
     data = make(tokens, gpt2, max_length=512, eval_batch_size=7)
     counted = sum(batch["bytes"] for batch in data.test_dataloader())
-    assert counted == tokens.text_bytes.sum() > 300_000
+    assert counted == tokens.text_bytes.sum() > 50_000

@@ -157,6 +157,36 @@ def test_a_corpus_that_is_not_there_says_what_to_download_and_where(
     assert "\n" not in sentence
 
 
+def test_documents_and_files_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As its client would give them; this says what it is asked for."""
+    import datasets
+    import huggingface_hub
+
+    from zoo.data.text import given as given_tokenizer
+    from zoo.data.tokenizers import BERT_SPECIAL
+
+    asked: list[Any] = []
+
+    def load(*place: Any, **options: Any) -> list[dict[str, str]]:
+        asked.append((*place, options["split"], options["streaming"]))
+        return [{"text": f"t{i}"} for i in range(9)] + [{"text": " "}]
+
+    monkeypatch.setattr("zoo.data.hub.answers", lambda _: True)
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    corpus = find_corpus("c4", root=str(tmp_path), cache_dir="")
+    left_out = LeftOut()
+    train = list(corpus.documents("train", left_out))
+    assert (len(train), left_out.empty) == (8, 1)
+    assert len(list(corpus.documents("validation"))) == 9
+    assert set(asked) == {("allenai/c4", "en", s, True) for s in ("train", "validation")}
+
+    (tmp_path / "vocab.txt").write_text("\n".join([*BERT_SPECIAL, "a"]))
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda *place, **_: str(tmp_path / place[1])
+    )
+    assert given_tokenizer("bert-base-uncased", str(tmp_path / "x"), "").encode(["a"]) == [[5]]
+
+
 def test_the_bundled_passages_have_every_paragraph_once() -> None:
     found = list(topics())
     words = [" ".join(p.split()) for text in found for p in text.split("\n\n")]

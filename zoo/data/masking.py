@@ -123,8 +123,8 @@ class Rate:
     def at(self, batch: int, total: int) -> float:
         """Return the rate of a batch of a run of `total` batches.
 
-        >>> Rate(0.3, 0.15).at(50, 100)
-        0.225
+        >>> Rate(0.5, 0.25).at(50, 100)
+        0.375
         """
         if self.last is None:
             return self.first
