@@ -57,6 +57,19 @@ class ModelSection(_Open):
     group_size: int | None = None
     group_size_doubles: bool = False
     pretrained: bool | None = None
+    size: str | None = None
+    alibi: bool = True
+    glu: bool = True
+    glu_match_parameters: bool = False
+    unpad: bool = True
+    low_precision_layernorm: bool = True
+    masked_only_head: bool = True
+    vocab_multiple: int = Field(64, ge=1)
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    hidden_dropout: float = Field(0.1, ge=0, lt=1)
+    attention_kernel: Literal["auto", "sdpa", "flex", "flash"] = "auto"
+    gradient_checkpointing: bool = False
+    checkpoint: str | None = None
 
     @model_validator(mode="after")
     def _leave_out_what_is_off(self) -> "ModelSection":

@@ -171,7 +171,8 @@ _MOVES = {
     "unflatten", "unfold", "unsqueeze", "view", "view_as", "vstack",
 }  # fmt: skip
 _SHAPED_AS = {"expand_as", "view_as", "reshape_as", "type_as", "to"}  # of another, its shape alone
-_LOOKUPS = {"embedding", "embedding_bag"}
+# Products that the counter of FLOPs does not see, on the CPU or anywhere.
+_PRODUCTS = {"embedding", "embedding_bag", "scaled_dot_product_attention"}
 _NORMS = {
     "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "normalize",
     "rms_norm",
@@ -316,7 +317,7 @@ def _kind(
     name: str, inputs: int, has_parameters: bool, flops: int, does_nothing: bool
 ) -> Kind | None:
     """Return what a function does; None: nothing that would be a layer."""
-    if flops or name in _LOOKUPS:
+    if flops or name in _PRODUCTS:
         return "product"
     if does_nothing or (name in _MOVES and inputs < 2 and not has_parameters):
         return None
