@@ -141,7 +141,7 @@ class TextTokenizer:
         }
         tokens = {k: self.engine.id_to_token(i) for k, i in names.items() if i is not None}
         folder.mkdir(parents=True, exist_ok=True)
-        wrapped = PreTrainedTokenizerFast(tokenizer_object=self.engine, **tokens)  # type: ignore[no-untyped-call]
+        wrapped = PreTrainedTokenizerFast(tokenizer_object=self.engine, **tokens)
         wrapped.save_pretrained(folder)
         self.engine.model.save(str(folder))  # vocab.json and merges.txt, or vocab.txt
 

@@ -65,7 +65,7 @@ class Attention:
         if self.alibi is None:
             biases: list[Tensor | None] = [None] * len(packing.blocks)
         elif packing.positions is not None:
-            splits = packing.positions.split([n * s for n, s in packing.blocks])
+            splits = torch.split(packing.positions, [n * s for n, s in packing.blocks])
             placed = zip(packing.blocks, splits, strict=True)
             biases = [self.alibi.bias_between(p.view(n, s)) for (n, s), p in placed]
         else:
@@ -108,7 +108,7 @@ def _blocks(qkv: Tensor, packing: Packing) -> Iterator[tuple[Tensor, Tensor, Ten
     H, D = qkv.shape[2:]
     # One split, not slices: the gradient of each slice would be as long as the row.
     for (n, s), block in zip(
-        packing.blocks, qkv.split([n * s for n, s in packing.blocks]), strict=True
+        packing.blocks, torch.split(qkv, [n * s for n, s in packing.blocks]), strict=True
     ):
         q, k, v = block.view(n, s, 3, H, D).permute(2, 0, 3, 1, 4).unbind(0)
         yield q, k, v
@@ -127,9 +127,10 @@ def _sdpa(qkv: Tensor, attention: Attention, dropout_p: float) -> Tensor:
     outs = []
     with _widened(qkv) as wide:
         places = zip(_blocks(wide, attention.packing), attention.biases, strict=True)
-        for (q, k, v), bias in places:
-            if bias is not None and bias.dtype != q.dtype:
-                bias = bias.clamp_min(torch.finfo(q.dtype).min).to(q.dtype)
+        for (q, k, v), exact in places:
+            bias = exact
+            if exact is not None and exact.dtype != q.dtype:
+                bias = exact.clamp_min(torch.finfo(q.dtype).min).to(q.dtype)
             outs.append(
                 F.scaled_dot_product_attention(q, k, v, attn_mask=bias, dropout_p=dropout_p)
             )
@@ -173,7 +174,7 @@ def unpack_shares(shares: list[Tensor], packing: Packing) -> Tensor:
     H = shares[0].shape[1] if shares else 1
     full = torch.zeros(packing.batch, H, S, S, device=packing.device)
     singles = [share for block in shares for share in block]
-    columns = packing.columns().split(list(packing.lengths)) if singles else ()
+    columns = torch.split(packing.columns(), list(packing.lengths)) if singles else ()
     for row, share, place in zip(packing.rows, singles, columns, strict=True):
         full[row, :, place[:, None], place] = share.permute(1, 2, 0).permute(2, 0, 1)
     return full
@@ -219,7 +220,8 @@ def _flex_kernel(device_type: str) -> Callable[..., Any]:
     from torch.nn.attention.flex_attention import flex_attention
 
     # Only compiled it is fused, and only on a GPU is that worth the compiler's time.
-    return torch.compile(flex_attention, dynamic=True) if device_type == "cuda" else flex_attention
+    fused: Callable[..., Any] = flex_attention
+    return torch.compile(fused, dynamic=True) if device_type == "cuda" else fused
 
 
 # -- flash ---------------------------------------------------------------------------------------

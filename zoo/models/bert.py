@@ -16,7 +16,7 @@ POSITIONS = 512  # rows of the table
 class Bert(BertForMaskedLM):
     """transformers' own class. What a loader knows of the batch it does not need."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,

@@ -36,7 +36,7 @@ class _CrossEntropy(torch.autograd.Function):
         gradient = torch.empty_like(logits) if wants_gradient else logits
         losses = torch.empty(len(targets), 1, dtype=torch.float32)
         pieces = (logits, gradient, targets.unsqueeze(1), losses)
-        for x, dx, y, loss in zip(*(t.split(ROWS) for t in pieces), strict=True):
+        for x, dx, y, loss in zip(*(torch.split(t, ROWS) for t in pieces), strict=True):
             largest = x.amax(-1, keepdim=True).float()
             p = F.softmax(x, -1, dtype=torch.float32)
             # log sum exp, from the probability of the largest, which never underflows

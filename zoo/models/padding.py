@@ -172,7 +172,7 @@ def pack_by_mask(mask: Tensor) -> Packing:
     kept = tuple(row for row in order if lengths[row])
     rows, found = real[list(kept)].nonzero(as_tuple=True)
     index = torch.tensor(kept)[rows] * width + found
-    span = [int(c[-1] - c[0]) + 1 for c in found.split([lengths[row] for row in kept])]
+    span = [int(c[-1] - c[0]) + 1 for c in torch.split(found, [lengths[row] for row in kept])]
     gapless = span == [lengths[row] for row in kept]
     return Packing(
         batch,

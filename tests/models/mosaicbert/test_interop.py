@@ -40,7 +40,7 @@ HEADS = {
 }
 
 
-def official_shapes(d: int, I: int, layers: int, V: int) -> dict[str, tuple[int, ...]]:
+def official_shapes(d: int, width: int, layers: int, V: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of mosaicml/mosaic-bert-base, written out of its code."""
     ln = {"weight": (d,), "bias": (d,)}
     names: dict[str, tuple[int, ...]] = {
@@ -61,8 +61,8 @@ def official_shapes(d: int, I: int, layers: int, V: int) -> dict[str, tuple[int,
             f"{at}.attention.output.dense.weight": (d, d),
             f"{at}.attention.output.dense.bias": (d,),
             **{f"{at}.attention.output.LayerNorm.{k}": s for k, s in ln.items()},
-            f"{at}.mlp.gated_layers.weight": (2 * I, d),
-            f"{at}.mlp.wo.weight": (d, I),
+            f"{at}.mlp.gated_layers.weight": (2 * width, d),
+            f"{at}.mlp.wo.weight": (d, width),
             f"{at}.mlp.wo.bias": (d,),
             **{f"{at}.mlp.layernorm.{k}": s for k, s in ln.items()},
         }
@@ -136,7 +136,7 @@ def test_a_fine_tuned_encoder_says_exactly_what_is_new(tmp_path: Path) -> None:
     body = trained.bert.state_dict()
     for key, x in body.items():
         assert torch.equal(made.bert.state_dict()[key], x), key
-    tagger, report = load_pretrained(MosaicBertForTokenClassification, str(tmp_path))
+    _, report = load_pretrained(MosaicBertForTokenClassification, str(tmp_path))
     assert report.endswith("not trained: classifier.weight, classifier.bias")
     encoder, report = load_pretrained(MosaicBertModel, str(tmp_path))
     assert report.endswith("not trained: pooler.dense.weight, pooler.dense.bias")

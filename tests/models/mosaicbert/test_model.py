@@ -249,11 +249,11 @@ def test_attention_dropout_is_allowed(p: float) -> None:
     assert len(set(dropped)) == 64
 
 
-def closed_form(lengths: list[int], targets: int, d: int, I: int, layers: int, V: int) -> int:
+def closed_form(lengths: list[int], targets: int, d: int, width: int, layers: int, V: int) -> int:
     """Multiply-adds of a forward pass, by hand: 2 FLOPs each."""
     N, pairs = sum(lengths), sum(s * s for s in lengths)
     attention = N * 3 * d * d + 2 * pairs * d
-    rest = d * d + 3 * d * I
+    rest = d * d + 3 * d * width
     return 2 * (
         layers * attention + ((layers - 1) * N + targets) * rest + targets * (d * d + d * V)
     )
@@ -269,7 +269,7 @@ def test_flops_on_the_meta_device_are_the_closed_form() -> None:
         targets = torch.empty(9, dtype=torch.long)
     with FlopCounterMode(display=False) as ahead:
         output = made(ids, labels=ids, lengths=lengths, targets=targets)
-    forward = closed_form(lengths, 9, d=24, I=32, layers=2, V=WORDS)
+    forward = closed_form(lengths, 9, d=24, width=32, layers=2, V=WORDS)
     assert ahead.get_total_flops() == forward
     with FlopCounterMode(display=False) as back:
         output.loss.backward()

@@ -1,6 +1,7 @@
 """MosaicBERT for masked words, as a configuration asks for it."""
 
 import sys
+from typing import Any
 
 from zoo.errors import UserError
 from zoo.models.bert_sizes import print_size, size_of
@@ -54,7 +55,7 @@ def masked_lm(
     Raises:
         UserError: no such size, or the sequences, the vocabulary or the checkpoint do not fit.
     """
-    switches = {
+    switches: dict[str, Any] = {
         "hidden_dropout_prob": hidden_dropout,
         "attention_probs_dropout_prob": attention_dropout,
         "alibi": alibi,
