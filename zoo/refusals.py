@@ -247,6 +247,13 @@ LEARNS_FROM = {"ClassificationTask": "images", "MaskedLMTask": "masked"}
 KINDS_OF_DATA = {
     "images": ("images", "data=digits", "model=resnet8", "task=classification"),
     "masked": ("text with masked words", "data=text", "model=mosaicbert", "task=masked_lm"),
+    # Of which no model of the zoo learns yet.
+    "causal": (
+        "running text",
+        "",
+        "data.objective=masked model=mosaicbert",
+        "data.objective=masked",
+    ),
 }
 
 

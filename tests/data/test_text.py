@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 import zoo.data
-from zoo.config import build, check, compose
+from zoo.config import build, compose
 from zoo.data.masking import IGNORED
 from zoo.data.shapes import arguments_without_files
 from zoo.data.text_data import EvalLoader
 from zoo.errors import UserError
+from zoo.schema import validate
 
 Make = Callable[..., Any]
 
@@ -30,7 +32,8 @@ def make(cache: Path) -> Make:
     """Build data=text as train.py does, from a cache that the tests share."""
 
     def made(*overrides: str, seed: int = 0, batches: int = 40) -> Any:
-        section = check(compose(["data=text", f"paths.cache_dir={cache}", *overrides]))["data"]
+        composed = compose(["data=text", f"paths.cache_dir={cache}", *overrides])
+        section = validate(OmegaConf.to_container(composed, resolve=True))["data"]  # type: ignore[arg-type]
         data = build(section, seed=seed)
         data.total_batches = batches
         return data
