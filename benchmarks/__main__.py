@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, delay, pipeline, rounding, startup, step, tokenize
+from benchmarks import board, delay, encoder, pipeline, rounding, startup, step, tokenize
 
 ALL = {
     "step": step.rows,
@@ -16,6 +16,7 @@ ALL = {
     "delay": delay.rows,
     "pipeline": pipeline.rows,
     "tokenize": tokenize.rows,
+    "encoder": encoder.rows,
 }
 
 
