@@ -150,8 +150,9 @@ def test_every_model_is_a_pipeline_in_1_6_9(train_here: Train, model: str) -> No
             "model=timm", "model.name=vit_tiny_patch16_224", "data.image_size=16",
             "+model.img_size=16", "+model.patch_size=8", "+model.depth=2",
         ],
+        ["model=mosaicbert", *WORDS],
     ],
-    ids=["resnet", "vit"],
+    ids=["resnet", "vit", "mosaicbert"],
 )  # fmt: skip
 def test_delay_goes_with_every_precision_and_model(
     train_here: Train, model: list[str], precision: str, warmup: str

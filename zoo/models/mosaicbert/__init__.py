@@ -16,12 +16,12 @@ from transformers import (
 
 from zoo.models.mosaicbert.config import MosaicBertConfig
 from zoo.models.mosaicbert.heads import (
-    MosaicBertForMaskedLM,
     MosaicBertForMultipleChoice,
     MosaicBertForQuestionAnswering,
     MosaicBertForSequenceClassification,
     MosaicBertForTokenClassification,
 )
+from zoo.models.mosaicbert.masked_lm import MosaicBertForMaskedLM
 from zoo.models.mosaicbert.model import MosaicBertModel
 
 __all__ = [

@@ -9,8 +9,8 @@ from zoo.models.checkpointing import checkpoint_activations
 from zoo.models.glu import matched_intermediate_size
 from zoo.models.mosaicbert.config import MosaicBertConfig
 from zoo.models.mosaicbert.encoder import check_positions
-from zoo.models.mosaicbert.heads import MosaicBertForMaskedLM
 from zoo.models.mosaicbert.interop import load_pretrained
+from zoo.models.mosaicbert.masked_lm import MosaicBertForMaskedLM
 
 
 def masked_lm(

@@ -1,0 +1,106 @@
+"""What does not go together: one rule, one function, one sentence.
+
+A rule's parameters are the sections that it compares, by their names, so that all combinations of
+just those sections show whether it holds. It returns what to say, ending in what to type instead,
+or None where the sections go together.
+"""
+
+import functools
+import inspect
+from typing import Any
+
+from zoo.errors import UserError
+from zoo.refusals.data import (
+    a_masking_schedule_has_steps,
+    a_model_has_its_data,
+    a_task_has_its_data,
+    folders_are_read,
+    keys_of_text_have_their_objective,
+    mixup_has_pairs,
+    sequences_take_one_device,
+    vgg_has_pixels,
+)
+from zoo.refusals.delay import (
+    a_correction_brings_two_passes_together,
+    a_horizon_has_a_prediction,
+    a_prediction_has_a_velocity,
+    backward_sees_the_weights,
+    braking_has_momentum,
+    corrections_are_for_pipelines,
+    delay_ends_before_training,
+    delay_fits,
+    no_delay_has_no_keys,
+    one_prediction,
+    peers_have_one_delay,
+    predictions_are_for_pipelines,
+    spectrain_is_not_stashed,
+)
+from zoo.refusals.rule import Rule
+from zoo.refusals.training import (
+    batch_norm_has_a_batch,
+    devices_share_a_batch,
+    one_clock,
+    online_norm_has_one_stream,
+    online_norm_keeps_gradients,
+    rounding_sees_the_products,
+    scaling_has_a_momentum,
+    the_monitor_sees_the_products,
+    training_ends,
+)
+
+__all__ = ["RULES", "Rule", "compares", "delay_fits", "refuse"]
+
+# In this order; the first that has something to say is heard.
+RULES: tuple[Rule, ...] = (
+    keys_of_text_have_their_objective,
+    folders_are_read,
+    a_masking_schedule_has_steps,
+    a_model_has_its_data,
+    a_task_has_its_data,
+    sequences_take_one_device,
+    training_ends,
+    devices_share_a_batch,
+    batch_norm_has_a_batch,
+    online_norm_has_one_stream,
+    online_norm_keeps_gradients,
+    scaling_has_a_momentum,
+    one_clock,
+    no_delay_has_no_keys,
+    delay_ends_before_training,
+    braking_has_momentum,
+    peers_have_one_delay,
+    a_prediction_has_a_velocity,
+    one_prediction,
+    predictions_are_for_pipelines,
+    spectrain_is_not_stashed,
+    a_horizon_has_a_prediction,
+    corrections_are_for_pipelines,
+    a_correction_brings_two_passes_together,
+    backward_sees_the_weights,
+    mixup_has_pairs,
+    vgg_has_pixels,
+    rounding_sees_the_products,
+    the_monitor_sees_the_products,
+)
+
+
+@functools.cache
+def compares(rule: Rule) -> tuple[str, ...]:
+    """Return the names of the sections that a rule compares.
+
+    >>> compares(vgg_has_pixels)
+    ('data', 'model')
+    """
+    return tuple(inspect.signature(rule).parameters)
+
+
+def refuse(config: dict[str, Any]) -> None:
+    """Refuse a checked configuration whose sections do not go together.
+
+    Raises:
+        UserError: what the first rule that is broken says.
+    """
+    for rule in RULES:
+        sentence = rule(*(config[section] for section in compares(rule)))
+        if sentence is not None:
+            raise UserError(sentence)
