@@ -42,6 +42,10 @@ from zoo.schema import Schema
             "data.mask_rate_end=0.15: is of data.objective=masked; type data.mask_rate_end=null or",
         ),
         (
+            ["data=text", "data.objective=causal", "data.eval_lengths=[256]"],
+            "data.eval_lengths=[256]: is of data.objective=masked; type data.eval_lengths=[] or",
+        ),
+        (
             ["data=text", "data.objective=causal", "data.bucket=true"],
             "data.bucket=True: packed blocks are all of one length; type data.bucket=false or",
         ),

@@ -98,6 +98,7 @@ class DataSection(_Open):
     eval_corpus: str | None = None
     train_documents: int | None = Field(None, gt=0)
     eval_samples: int | None = Field(None, gt=0)
+    eval_lengths: list[Annotated[int, Field(ge=4, le=10**6)]] = []
     skip_broken: bool = False
     bucket: bool = False
     mask_rate: float = Field(0.3, gt=0, le=1)

@@ -4,6 +4,7 @@ import ast
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ import zoo.data
 from zoo.config import build, compose
 from zoo.data.masking import IGNORED
 from zoo.data.shapes import arguments_without_files
-from zoo.data.text_data import EvalLoader
 from zoo.errors import UserError
 from zoo.schema import validate
 
@@ -46,6 +46,12 @@ def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return all(
         torch.equal(x, b[k]) if isinstance(x, torch.Tensor) else x == b[k] for k, x in a.items()
     )
+
+
+def shared(data: Any, rank: int, world: int) -> Any:
+    """Return the data as one of several ranks has it."""
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world)
+    return data
 
 
 def unmasked(batch: dict[str, Any]) -> torch.Tensor:
@@ -103,6 +109,24 @@ def test_another_pass_masks_anew(make: Make) -> None:
     assert sum(torch.equal(rows[tuple(r.tolist())], labels) for r, labels in again) < 20
 
 
+def test_a_further_pass_reads_the_same_documents_further(make: Make) -> None:
+    data = make("data.max_length=16", "data.eval_lengths=[64,200]", "data.eval_batch_size=32")
+    assert data.model_arguments()["max_length"] == 200
+    assert data.task_arguments() == {"max_length": 16, "eval_lengths": (64, 200)}
+    first, *further = data.test_dataloader()
+    documents = np.minimum(data.splits["test"].lengths, 198) + 2
+    for loader, length, rows in zip((first, *further), (16, 64, 200), (32, 8, 2), strict=True):
+        batches = list(loader)
+        assert {len(batch["lengths"]) for batch in batches[:-1]} == {rows}
+        lengths = [n for batch in batches for n in batch["lengths"]]
+        assert lengths == np.minimum(documents, length).tolist()
+        share = sum(len(batch["targets"]) for batch in batches) / sum(n - 2 for n in lengths)
+        assert share == pytest.approx(0.15, abs=0.03)
+    short, long = next(iter(first)), [b for _, b in zip(range(16), further[1], strict=False)]
+    both = (unmasked(short)[:, :15], torch.cat([unmasked(batch)[:, :15] for batch in long]))
+    assert torch.equal(*both)
+
+
 def test_the_masking_rate_and_its_schedule(make: Make) -> None:
     def rate(batch: dict[str, Any]) -> float:
         return len(batch["targets"]) / (sum(batch["lengths"]) - 2 * len(batch["lengths"]))
@@ -112,7 +136,7 @@ def test_the_masking_rate_and_its_schedule(make: Make) -> None:
     assert rate(line[20]) == pytest.approx(0.25, abs=0.03)
     assert rate(line[-1]) == pytest.approx(0.1, abs=0.03)
     data = make("data.mask_rate=0.4")
-    shares = [rate(b) for b in (*data.val_dataloader(), *data.test_dataloader())]
+    shares = [rate(b) for b in (*data.val_dataloader(), *data.test_dataloader()[0])]
     assert np.mean(shares) == pytest.approx(0.15, abs=0.02)
 
 
@@ -141,7 +165,7 @@ def test_evaluation_masks_the_same_whatever_the_batches_seed_and_ranks(make: Mak
     assert all(any(x != IGNORED for x in labels) for labels in expected.values())
     assert rows(make("data.eval_batch_size=7", seed=3).val_dataloader()) == expected
     assert rows(make("data.mask_rate=0.9", "data.bucket=true").val_dataloader()) == expected
-    parts = [rows(EvalLoader(make(), "validation", r, 3)) for r in range(3)]
+    parts = [rows(shared(make(), rank, 3).val_dataloader()) for rank in range(3)]
     assert {k: v for part in parts for k, v in part.items()} == expected
     assert sum(map(len, parts)) == 64
     few = make("data.eval_samples=10")

@@ -139,11 +139,15 @@ def test_a_killed_run_goes_on_with_its_order_of_texts_and_its_masks(tmp_path: Pa
     """In the middle of an epoch of 64 batches, and of a line from one masking rate to another."""
     words = ["model=mosaicbert", "data.batch_size=8", "data.max_length=16", "data.vocab_size=300"]
     words += ["data.mask_rate_end=0.15", "data.eval_samples=16", "data.bucket=true"]
-    kill_and_resume(tmp_path, [*KILLABLE[1:], "trainer.max_steps=90", *words], steps=20)
+    words += ["data.eval_lengths=[32,64]"]
+    record = kill_and_resume(tmp_path, [*KILLABLE[1:], "trainer.max_steps=90", *words], steps=20)
+    scores = [record.metrics[f"test/{length}loss"] for length in ("", "length/32/", "length/64/")]
+    assert len(set(scores)) == 3
+    assert all(score is not None for score in scores)
 
 
-def kill_and_resume(tmp_path: Path, typed: list[str], steps: int) -> None:
-    """Kill a run after so many steps, and compare it with one that was left alone."""
+def kill_and_resume(tmp_path: Path, typed: list[str], steps: int) -> Record:
+    """Return the record of an undisturbed run. Kill a run after so many steps, and compare it with one that was left alone."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = start(whole, *typed)
     _, err = done.communicate(timeout=300)
@@ -167,6 +171,7 @@ def kill_and_resume(tmp_path: Path, typed: list[str], steps: int) -> None:
     _, err = done.communicate(timeout=300)
     assert done.returncode == 0, err
     assert arithmetic(load_records(killed)[0]) == arithmetic(want)
+    return want
 
 
 @pytest.mark.xdist_group("undisturbed")

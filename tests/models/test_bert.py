@@ -59,9 +59,9 @@ def test_the_preset_is_built(model: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data.max_length=513: is longer than BERT's table"):
+    with pytest.raises(UserError, match=r"rows of 513 tokens: are longer than BERT's table"):
         masked_lm("nano", 97, 0, 513)
-    with pytest.raises(UserError, match=r"data.max_length=600: .*; type data.max_length=512"):
+    with pytest.raises(UserError, match="rows of 600 tokens: .*; type data.max_length and"):
         masked_lm("nano", 97, 0, 512)(torch.zeros(1, 600, dtype=torch.long))
     with pytest.raises(UserError, match="model.size=huge: no such size; there are base"):
         masked_lm("huge", 97, 0, 16)

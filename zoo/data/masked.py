@@ -10,6 +10,8 @@ code's recipe). A batch is a mapping:
     targets          (M,) int64: where the labels are, as indices into the B*S tokens
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from zoo.data.masking import EVAL_RATE, IGNORED, Masker, Rate
 from zoo.data.stream import BucketOrder, EpochOrder
-from zoo.data.text_data import Batch, TextData
+from zoo.data.text_data import Batch, EvalLoader, TextData
 from zoo.data.tokenizers import TextTokenizer
 from zoo.data.tokens import Tokens
 from zoo.errors import UserError
@@ -30,6 +32,7 @@ class MaskedTextData(TextData):
     Args:
         bucket: put rows of similar length into a batch.
         rate: the masking rate of training.
+        eval_lengths: test with rows of so many tokens at most, too, one pass for each.
         name, splits, tokenizer, options: see `TextData`.
 
     Raises:
@@ -44,6 +47,7 @@ class MaskedTextData(TextData):
         *,
         bucket: bool,
         rate: Rate,
+        eval_lengths: Sequence[int] = (),
         **options: Any,
     ) -> None:
         wanted = {t: getattr(tokenizer, t) for t in ("pad", "cls", "sep", "mask")}
@@ -56,6 +60,7 @@ class MaskedTextData(TextData):
             )
         self.bucket = bucket
         self.rate = rate
+        self.eval_lengths = tuple(eval_lengths)
         self._masker = Masker(wanted["mask"], tokenizer.vocab_size, tokenizer.special)
         super().__init__(name, splits, tokenizer, **options)
 
@@ -70,26 +75,49 @@ class MaskedTextData(TextData):
 
     def train_batch(self, number: int, rank: int, world: int) -> Batch:
         index = self.order[number][rank::world].numpy()
-        ids, lengths = self._lay_out("train", index)
+        ids, lengths = self._lay_out("train", index, self.max_length)
         drawn = self._masker.for_training(self.seed, number, self.batch_size, self.max_length)
         u, words = (part[rank::world, : ids.shape[1]] for part in drawn)
         rate = self.rate.at(number, self.total_batches)
         return _batch(ids, lengths, *self._masker(ids, u, words, rate))
 
-    def eval_batch(self, split: str, rows: np.ndarray) -> Batch:
-        ids, lengths = self._lay_out(split, rows)
-        drawn = self._masker.for_evaluation(rows, self.max_length)
+    def eval_batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
+        length = length or self.max_length
+        ids, lengths = self._lay_out(split, rows, length)
+        drawn = self._masker.for_evaluation(rows, length)
         u, words = (part[:, : ids.shape[1]] for part in drawn)
         return _batch(ids, lengths, *self._masker(ids, u, words, EVAL_RATE, each_row=True))
 
-    def _lay_out(self, split: str, index: np.ndarray) -> tuple[Tensor, np.ndarray]:
+    def test_dataloader(self) -> list[EvalLoader]:
+        """Return the pass of the test scores, and one for each of `eval_lengths`.
+
+        Rows longer than those of training come fewer at a time, so that a batch has no more tokens.
+        """
+        rank, world = self._rank()
+        rows = self.eval_rows["test"][rank::world]
+        further = [
+            EvalLoader(
+                rows,
+                min(self.eval_batch_size, max(1, self.eval_batch_size * self.max_length // length)),
+                partial(self.eval_batch, "test", length=length),
+            )
+            for length in self.eval_lengths
+        ]
+        return [self.eval_loader("test"), *further]
+
+    def task_arguments(self) -> dict[str, Any]:
+        return {**super().task_arguments(), "eval_lengths": self.eval_lengths}
+
+    def model_arguments(self) -> dict[str, Any]:
+        longest = max(self.max_length, *self.eval_lengths, 0)
+        return {**super().model_arguments(), "max_length": longest}
+
+    def _lay_out(self, split: str, index: np.ndarray, limit: int) -> tuple[Tensor, np.ndarray]:
         t = self.tokenizer
         assert t.cls is not None, "checked when it was made"
         assert t.sep is not None, "checked, too"
         assert t.pad is not None, "checked, too"
-        return lay_out(
-            self.splits[split], index, self.max_length, first=t.cls, last=t.sep, pad=t.pad
-        )
+        return lay_out(self.splits[split], index, limit, first=t.cls, last=t.sep, pad=t.pad)
 
 
 def lay_out(

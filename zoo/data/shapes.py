@@ -36,11 +36,14 @@ def arguments_without_files(
     """
     if section["_target_"] == "zoo.data.text":
         task = {"max_length": section["max_length"]}
+        if section["objective"] == "masked":
+            task["eval_lengths"] = tuple(section["eval_lengths"])
         model = {
+            "max_length": max(section["max_length"], *section["eval_lengths"], 0),
             "vocab_size": vocabulary_without_files(section),
             "pad_token_id": pad_without_files(section),
         }
-        return {**model, **task}, task
+        return model, task
     images = IMAGES.get(section["_target_"])
     if images is None:
         return None

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ def text(
     eval_corpus: str | None = None,
     train_documents: int | None = None,
     eval_samples: int | None = None,
+    eval_lengths: Sequence[int] = (),
     skip_broken: bool = False,
     bucket: bool = False,
     mask_rate: float = 0.3,
@@ -87,7 +88,10 @@ def text(
         "bucket": bucket,
     }
     if objective == "masked":
-        return MaskedTextData(corpus, splits, made, rate=Rate(mask_rate, mask_rate_end), **shared)
+        return MaskedTextData(
+            corpus, splits, made, rate=Rate(mask_rate, mask_rate_end), eval_lengths=eval_lengths,
+            **shared,
+        )  # fmt: skip
     return CausalTextData(
         corpus, splits, made, packing=packing, end_of_text=end_of_text,
         within_documents=within_documents, **shared,

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,30 +111,43 @@ class TextData(LightningDataModule):
             yield self.train_batch(number, rank, world)
 
     def val_dataloader(self) -> "EvalLoader":
-        return EvalLoader(self, "validation", *self._rank())
+        return self.eval_loader("validation")
 
-    def test_dataloader(self) -> "EvalLoader":
-        return EvalLoader(self, "test", *self._rank())
+    def test_dataloader(self) -> "EvalLoader | list[EvalLoader]":
+        return self.eval_loader("test")
+
+    def eval_loader(self, split: str) -> "EvalLoader":
+        """Return one pass over this rank's rows of a split, in order."""
+        rank, world = self._rank()
+        rows = self.eval_rows[split][rank::world]
+        return EvalLoader(rows, self.eval_batch_size, partial(self.eval_batch, split))
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
 class EvalLoader:
-    """One pass over a split in order, the ranks taking turns row by row."""
+    """One pass over rows in order.
 
-    def __init__(self, data: TextData, split: str, rank: int = 0, world: int = 1) -> None:
-        self._data = data
-        self._split = split
-        self._mine = data.eval_rows[split][rank::world]
+    Args:
+        rows: their numbers.
+        batch_size: how many make a batch.
+        batch_of: makes a batch of some.
+    """
+
+    def __init__(
+        self, rows: np.ndarray, batch_size: int, batch_of: Callable[[np.ndarray], Batch]
+    ) -> None:
+        self._rows = rows
+        self._batch_size = batch_size
+        self._batch_of = batch_of
 
     def __len__(self) -> int:
-        return math.ceil(len(self._mine) / self._data.eval_batch_size)
+        return math.ceil(len(self._rows) / self._batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        size = self._data.eval_batch_size
-        for first in range(0, len(self._mine), size):
-            yield self._data.eval_batch(self._split, self._mine[first : first + size])
+        for first in range(0, len(self._rows), self._batch_size):
+            yield self._batch_of(self._rows[first : first + self._batch_size])
 
 
 def evenly(available: int, count: int | None) -> np.ndarray:

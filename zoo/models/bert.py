@@ -110,6 +110,7 @@ def check_positions(width: int) -> None:
     """
     if width > POSITIONS:
         raise UserError(
-            f"data.max_length={width}: is longer than BERT's table of positions, which has "
-            f"{POSITIONS}; type data.max_length={POSITIONS}, or model=mosaicbert"
+            f"rows of {width} tokens: are longer than BERT's table of positions, which has "
+            f"{POSITIONS}; type data.max_length and data.eval_lengths of {POSITIONS} at most, or "
+            "model=mosaicbert"
         )

@@ -76,7 +76,7 @@ def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | Non
 
 # Keys of text that mean something for one objective alone, and what they are when they do nothing.
 KEYS_OF_OBJECTIVE: dict[str, Section] = {
-    "masked": {"mask_rate_end": None},
+    "masked": {"mask_rate_end": None, "eval_lengths": []},
     "causal": {"packing": True, "end_of_text": True, "within_documents": False},
 }
 

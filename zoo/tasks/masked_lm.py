@@ -1,5 +1,6 @@
 """Masked language modelling: which tokens stood where the masks are?"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,13 +27,18 @@ class MaskedLMTask(Task):
         net: takes a batch; returns the `loss`, the mean cross-entropy over the targets, and
             `logits`, of all tokens or of the targets alone.
         max_length: tokens of the longest row.
+        eval_lengths: of the rows of further passes over the test split: the loader's second, ...
+            Their scores are test/length/256/loss and so on.
         shared: see `Task`.
     """
 
-    def __init__(self, net: nn.Module, *, max_length: int, **shared: Any) -> None:
+    def __init__(
+        self, net: nn.Module, *, max_length: int, eval_lengths: Sequence[int] = (), **shared: Any
+    ) -> None:
         super().__init__(net, **shared)
         self.max_length = max_length
-        names = ("val", "test")
+        self.tests = ["test", *(f"test/length/{length}" for length in eval_lengths)]
+        names = ("val", *self.tests)
         self.losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self.hits = nn.ModuleDict({name: MeanMetric() for name in names})
 
@@ -70,11 +76,12 @@ class MaskedLMTask(Task):
     def on_validation_epoch_end(self) -> None:
         self._publish("val")
 
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
+    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._evaluate(batch, self.tests[dataloader_idx])
 
     def on_test_epoch_end(self) -> None:
-        self._publish("test")
+        for name in self.tests:
+            self._publish(name)
 
     def count(self, batch: dict[str, Any]) -> tuple[int, int | None]:
         return len(batch["lengths"]), sum(batch["lengths"])

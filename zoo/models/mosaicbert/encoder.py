@@ -219,6 +219,7 @@ def check_positions(config: MosaicBertConfig, width: int) -> None:
     """
     if not config.alibi and width > config.max_position_embeddings:
         raise UserError(
-            f"data.max_length={width}: is longer than the table of learned positions, which has "
-            f"{config.max_position_embeddings}; type model.alibi=true, or a shorter data.max_length"
+            f"rows of {width} tokens: are longer than the table of learned positions, which has "
+            f"{config.max_position_embeddings}; type model.alibi=true, or shorter data.max_length "
+            "and data.eval_lengths"
         )
