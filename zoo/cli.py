@@ -230,6 +230,9 @@ def merge(
     ] = None,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
+    points: Annotated[
+        int | None, typer.Option(min=2, help="thin each curve to so many points at most")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy local records among the curated ones, leaderboards/records."""
@@ -244,6 +247,9 @@ def merge(
             )
     chosen = [local[i] for i in ids] if ids else list(local.values())
     for record in chosen:
+        if points is not None:
+            curves = {key: curve.thinned(points) for key, curve in record.curve.items()}
+            record = record.model_copy(update={"curve": curves})
         write_record(record, leaderboards / "records" / f"{record.id}.json")
     if as_json:
         print(json.dumps({"merged": [r.id for r in chosen]}))

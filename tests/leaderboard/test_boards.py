@@ -24,7 +24,7 @@ from zoo.leaderboard.boards import (
 )
 from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
 from zoo.leaderboard.record import Record
-from zoo.leaderboard.store import write_record
+from zoo.leaderboard.store import read_record, write_record
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOARDS = load_boards(ROOT / "leaderboards")
@@ -236,6 +236,19 @@ def test_zoo_merge_makes_local_records_curated(place: list[str]) -> None:
         zoo("merge", "0123", *place)
     zoo("merge", *place)
     assert "(8 curated, 0 local)" in zoo("records", *place).output
+
+
+def test_zoo_merge_thins_curves_and_keeps_their_ends(place: list[str]) -> None:
+    before = {r.id: r for r in some_records()}
+    zoo("merge", "--points", "2", *place)
+    curated = [read_record(path) for path in (Path(place[3]) / "records").iterdir()]
+    assert len(curated) == 8
+    for after in curated:
+        assert after.metrics == before[after.id].metrics
+        for key, curve in after.curve.items():
+            whole = before[after.id].curve[key]
+            assert curve.step == [whole.step[0], whole.step[-1]]
+            assert curve.value == [whole.value[0], whole.value[-1]]
 
 
 def test_zoo_page_writes_a_page_and_figures(place: list[str], tmp_path: Path) -> None:

@@ -86,6 +86,15 @@ class Curve(_Part):
             raise ValueError("the lists of a curve must be of equal length")
         return self
 
+    def thinned(self, points: int) -> "Curve":
+        """Return at most so many of its points (at least 2), evenly spaced, both ends among them."""
+        last = len(self.step) - 1
+        if last < points:
+            return self
+        kept = [i * last // (points - 1) for i in range(points)]
+        columns = {k: v and [v[i] for i in kept] for k, v in vars(self).items()}
+        return Curve.model_construct(**columns)
+
 
 class Record(_Part):
     """One run. `metrics` holds every scalar by its key: docs/record.md has the table."""
