@@ -89,6 +89,7 @@ class Run:
             batch_size=data.batch_size,
         )
         data.total_batches = self.budget.total_batches
+        data.accumulate = config["trainer"]["accumulate"]
         refusal = delay_fits(config["delay"], self.budget.max_steps)
         if refusal is not None:
             raise UserError(refusal)

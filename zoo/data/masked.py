@@ -69,12 +69,21 @@ class MaskedTextData(TextData):
         return BucketOrder(torch.from_numpy(lengths), self.batch_size, self.seed)
 
     def train_batch(self, number: int, rank: int, world: int) -> Batch:
-        index = self.order[number][rank::world].numpy()
-        ids, lengths = self._lay_out("train", index)
-        drawn = self._masker.for_training(self.seed, number, self.batch_size, self.max_length)
-        u, words = (part[rank::world, : ids.shape[1]] for part in drawn)
+        index = self.order[number].numpy()
         rate = self.rate.at(number, self.total_batches)
-        return _batch(ids, lengths, *self._masker(ids, u, words, rate))
+        drawn = self._masker.for_training(self.seed, number, self.batch_size, self.max_length)
+        mine = slice(rank, None, world)
+        ids, lengths = self._lay_out("train", index[mine])
+        u, words = (part[mine, : ids.shape[1]] for part in drawn)
+        if world == 1 or self._masker.chance_gives_targets(ids, u, rate):
+            return _batch(ids, lengths, *self._masker(ids, u, words, rate))
+        # Whether the batch of all ranks is without a target, so that one is made, its rows tell.
+        whole, _ = self._lay_out("train", index)
+        u, words = (part[:, : whole.shape[1]] for part in drawn)
+        inputs, labels = (
+            part[mine, : ids.shape[1]] for part in self._masker(whole, u, words, rate)
+        )
+        return _batch(ids, lengths, inputs, labels)
 
     def eval_batch(self, split: str, rows: np.ndarray) -> Batch:
         ids, lengths = self._lay_out(split, rows)

@@ -1,19 +1,31 @@
 """What masked and causal text have in common: a data module over the tokens of three splits."""
 
 import hashlib
-import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
 
-from zoo.data.stream import EpochOrder, TrainStream
+from zoo.data.masking import IGNORED
+from zoo.data.stream import EpochOrder, TrainStream, eval_batches
 from zoo.data.tokenizers import TextTokenizer
 from zoo.data.tokens import Tokens
 from zoo.errors import UserError
 
 Batch = dict[str, Any]
+
+
+class Share(NamedTuple):
+    """What part of an update's targets a batch has, for a loss that is a mean over targets.
+
+    Attributes:
+        batch: targets of this batch.
+        update: of all batches of the update, on this rank.
+    """
+
+    batch: int
+    update: int
 
 
 class TextData(LightningDataModule):
@@ -69,6 +81,7 @@ class TextData(LightningDataModule):
         self.batches_per_epoch = self.order.batches_per_epoch
         self.stream: TrainStream | None = None
         self.total_batches = 0
+        self.accumulate = 1
 
     def rows(self, split: str) -> int:
         """Return how many rows a split has."""
@@ -99,15 +112,31 @@ class TextData(LightningDataModule):
         }
 
     def train_dataloader(self) -> TrainStream:
-        """Return the run's stream; `total_batches` says how long the run is."""
+        """Return the run's stream; `total_batches` says how long the run is.
+
+        Where an update is of several batches, because gradients are accumulated (`accumulate`) or
+        because there are several ranks, a batch has a further key `share`: see `Share`.
+        """
         assert self.total_batches > 0, "the trainer sets total_batches before training"
         self.stream = TrainStream(self._train_batches, self.total_batches)
         return self.stream
 
     def _train_batches(self, first: int) -> Iterator[Batch]:
         rank, world = self._rank()
-        for number in range(first, self.total_batches):
-            yield self.train_batch(number, rank, world)
+        if self.accumulate == world == 1:
+            for number in range(first, self.total_batches):
+                yield self.train_batch(number, rank, world)
+            return
+        update, skip = divmod(first, self.accumulate)
+        for start in range(update * self.accumulate, self.total_batches, self.accumulate):
+            batches = [
+                self.train_batch(number, rank, world)
+                for number in range(start, start + self.accumulate)
+            ]
+            targets = [int((batch["labels"] != IGNORED).sum()) for batch in batches]
+            for batch, own in list(zip(batches, targets, strict=True))[skip:]:
+                yield {**batch, "share": Share(own, sum(targets))}
+            skip = 0
 
     def val_dataloader(self) -> "EvalLoader":
         return EvalLoader(self, "validation", *self._rank())
@@ -125,15 +154,16 @@ class EvalLoader:
     def __init__(self, data: TextData, split: str, rank: int = 0, world: int = 1) -> None:
         self._data = data
         self._split = split
-        self._mine = data.eval_rows[split][rank::world]
+        rows = data.eval_rows[split]
+        places = eval_batches(len(rows), data.eval_batch_size, rank, world)
+        self._batches = [rows[place] for place in places]
 
     def __len__(self) -> int:
-        return math.ceil(len(self._mine) / self._data.eval_batch_size)
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        size = self._data.eval_batch_size
-        for first in range(0, len(self._mine), size):
-            yield self._data.eval_batch(self._split, self._mine[first : first + size])
+        for rows in self._batches:
+            yield self._data.eval_batch(self._split, rows)
 
 
 def evenly(available: int, count: int | None) -> np.ndarray:

@@ -17,7 +17,6 @@ from zoo.refusals.data import (
     folders_are_read,
     keys_of_text_have_their_objective,
     mixup_has_pairs,
-    sequences_take_one_device,
     vgg_has_pixels,
 )
 from zoo.refusals.delay import (
@@ -57,7 +56,6 @@ RULES: tuple[Rule, ...] = (
     a_masking_schedule_has_steps,
     a_model_has_its_data,
     a_task_has_its_data,
-    sequences_take_one_device,
     training_ends,
     devices_share_a_batch,
     batch_norm_has_a_batch,
