@@ -12,6 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.data.text_data import Share
 from zoo.example import Example
+from zoo.models.sharding import shard
 from zoo.optim.schedules import Schedule
 from zoo.precision.cost import Cost, cost_of_products
 from zoo.precision.kinds import Kind
@@ -54,6 +55,11 @@ class Task(LightningModule):
         self._schedule = schedule
         self._progress = progress
         self.share: Tensor | None = None  # s of the training batch under way; None: 1
+
+    def configure_model(self) -> None:
+        """Share the weights out, where the strategy is to (trainer=fsdp)."""
+        if self.device_mesh is not None:
+            shard(self.net, self.device_mesh["data_parallel"])
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Take out of a batch what is not for the model, and ask all ranks for their targets."""
