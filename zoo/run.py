@@ -9,7 +9,6 @@ import fcntl
 import json
 import logging
 import math
-import os
 import shlex
 import shutil
 import warnings

@@ -34,6 +34,15 @@ from zoo.refusals.delay import (
     predictions_are_for_pipelines,
     spectrain_is_not_stashed,
 )
+from zoo.refusals.devices import (
+    activations_are_checkpointed_by_one_key,
+    shared_weights_are_not_rounded,
+    shared_weights_are_not_watched,
+    shared_weights_are_present_ones,
+    shared_weights_are_updated_by_element,
+    shared_weights_are_whole_in_a_pass,
+    shares_have_devices,
+)
 from zoo.refusals.rule import Rule
 from zoo.refusals.training import (
     batch_norm_has_a_batch,
@@ -79,6 +88,13 @@ RULES: tuple[Rule, ...] = (
     vgg_has_pixels,
     rounding_sees_the_products,
     the_monitor_sees_the_products,
+    shares_have_devices,
+    activations_are_checkpointed_by_one_key,
+    shared_weights_are_whole_in_a_pass,
+    shared_weights_are_present_ones,
+    shared_weights_are_not_rounded,
+    shared_weights_are_updated_by_element,
+    shared_weights_are_not_watched,
 )
 
 
