@@ -130,7 +130,7 @@ def eval_batches(rows: int, size: int, rank: int = 0, world: int = 1) -> list[np
 
     Args:
         rows: of the split.
-        size: rows of a batch at most.
+        size: rows of a batch at most; of several ranks with single rows, a batch may have two.
         rank, world: of the processes.
 
     Raises:
@@ -145,4 +145,4 @@ def eval_batches(rows: int, size: int, rank: int = 0, world: int = 1) -> list[np
     if world == 1:
         return [mine[first : first + size] for first in range(0, rows, size)]
     count = math.ceil(math.ceil(rows / world) / size)
-    return np.array_split(mine, count)
+    return np.array_split(mine, min(count, rows // world))
