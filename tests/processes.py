@@ -11,6 +11,7 @@ import os
 import resource
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,35 @@ def run(
     out, err = process.communicate(timeout)
     assert process.returncode is not None
     return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+
+def run_ranks(
+    words: list[str], environment: Mapping[str, str], ranks: int = 2, timeout: float = 300
+) -> "list[subprocess.CompletedProcess[str]]":
+    """Run a command in several processes that work together, told of each other as by torchrun."""
+    together = start_ranks(words, environment, ranks)
+    said = [process.communicate(timeout) for process in together]
+    return [
+        subprocess.CompletedProcess(words, process.returncode or 0, out, err)
+        for process, (out, err) in zip(together, said, strict=True)
+    ]
+
+
+def start_ranks(words: list[str], environment: Mapping[str, str], ranks: int = 2) -> list[Process]:
+    """Start what `run_ranks` runs."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {
+        "TORCHELASTIC_RUN_ID": "none",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GROUP_RANK": "0",
+        "WORLD_SIZE": str(ranks),
+        "LOCAL_WORLD_SIZE": str(ranks),
+    }
+    places = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(ranks)]
+    return [Process(words, {**environment, **shared, **place}) for place in places]
 
 
 def _run(

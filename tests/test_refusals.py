@@ -72,6 +72,31 @@ from zoo.schema import Schema
         (["data=text", "data.folder=x"], "data.folder=x: data.corpus=text does not read it; type"),
         (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
+        (
+            ["trainer=fsdp", "trainer.devices=1"],
+            "trainer.strategy=fsdp: shares the weights out among devices, and trainer.devices=1; type",
+        ),
+        (
+            ["trainer=fsdp", "trainer.strategy=ddp"],
+            "trainer.activation_checkpointing=True: is of trainer.strategy=fsdp, and this is",
+        ),
+        (["trainer=fsdp", "trainer.compile=true"], "type trainer.compile=false or trainer=ddp"),
+        (["trainer=fsdp", "delay=constant"], "delay=constant: swaps whole weights, of which"),
+        (["trainer=fsdp", "delay=pipeline"], "type delay=none or trainer=ddp"),
+        (
+            ["trainer=fsdp", "precision=169"],
+            "precision=fp169: its roundings and its loss scale see",
+        ),
+        (["trainer=fsdp", "precision=fp16"], "type precision=fp32, precision=bf16 or trainer=ddp"),
+        (
+            ["trainer=fsdp", "optimizer=adaptive_braking"],
+            "optimizer=adaptive_braking: may look at whole weights, of which trainer.strategy=fsdp",
+        ),
+        (
+            ["trainer=fsdp", "optimizer=timm"],
+            "type optimizer=decoupled_adamw, optimizer=adamw, opt",
+        ),
+        (["trainer=fsdp", "callbacks=ranges"], "callbacks=ranges: watches whole tensors, of which"),
         (["+delay.steps=3"], "delay.steps: delay=none has no such key"),
         (["delay=constant", "delay.steps=-1"], "type delay.steps=8"),
         (["delay=constant", "delay.steps=2.5"], "type delay.steps=8"),

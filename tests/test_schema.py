@@ -45,7 +45,7 @@ from zoo.errors import UserError
         (["model.width=abc"], "model.width=abc: input should be a valid integer"),
         (["model=vgg11", "data.image_size=null"], "data.image_size=null: input should be"),
         (["~model.name"], "model.name: is missing"),
-        (["trainer.strategy=fsdp"], "trainer.strategy=fsdp: input should be 'auto' or 'ddp'"),
+        (["trainer.strategy=tpu"], "trainer.strategy=tpu: input should be 'auto', 'ddp' or 'fsdp'"),
         (["paths.output_dir=null"], "paths.output_dir=null: input should be a valid string"),
         (["logger.name=1"], "logger.name=1: input should be a valid string"),
         (["logger.project='a/b c?'"], "logger.project=a/b c?: string should match"),

@@ -247,10 +247,11 @@ def merge(
             )
     chosen = [local[i] for i in ids] if ids else list(local.values())
     for record in chosen:
+        curves = record.curve
         if points is not None:
-            curves = {key: curve.thinned(points) for key, curve in record.curve.items()}
-            record = record.model_copy(update={"curve": curves})
-        write_record(record, leaderboards / "records" / f"{record.id}.json")
+            curves = {key: curve.thinned(points) for key, curve in curves.items()}
+        curated = record.model_copy(update={"curve": curves})
+        write_record(curated, leaderboards / "records" / f"{record.id}.json")
     if as_json:
         print(json.dumps({"merged": [r.id for r in chosen]}))
     else:

@@ -9,7 +9,6 @@ import fcntl
 import json
 import logging
 import math
-import os
 import shlex
 import shutil
 import warnings
@@ -24,7 +23,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 import zoo
-from zoo import hardware
+from zoo import hardware, processes
 from zoo.budget import Budget
 from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
@@ -34,6 +33,8 @@ from zoo.example import call, moved, tensors_of
 from zoo.leaderboard.record import Curve, Data, Record, decides_result, deciding_config, identity
 from zoo.leaderboard.store import read_record, write_record
 from zoo.loggers import summarise
+from zoo.models.checkpointing import checkpoint_activations
+from zoo.models.sharding import check_blocks
 from zoo.optim.scaling import scaled
 from zoo.overrides import ROOT
 from zoo.precision import RangeMonitor
@@ -89,6 +90,7 @@ class Run:
             batch_size=data.batch_size,
         )
         data.total_batches = self.budget.total_batches
+        data.accumulate = config["trainer"]["accumulate"]
         refusal = delay_fits(config["delay"], self.budget.max_steps)
         if refusal is not None:
             raise UserError(refusal)
@@ -98,7 +100,7 @@ class Run:
             compiled=config["trainer"]["compile"],
         )
         self.command = _command()
-        self.is_main = int(os.environ.get("LOCAL_RANK", "0")) == 0
+        self.is_main = processes.rank() == 0
         self.meter: Meter | None = None
         self.monitor: RangeMonitor | None = None
         self.delay: Any = None  # the callback, where there is a delay
@@ -108,6 +110,7 @@ class Run:
                 f"trainer.devices={config['trainer']['devices']}: a sweep's jobs take one device "
                 "each; type trainer.devices=1, or run this job alone"
             )
+        processes.check_processes(config["trainer"])
 
     @property
     def update_size(self) -> int:
@@ -159,7 +162,7 @@ class Run:
     def __enter__(self) -> "Run":
         if self.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / ".lock", "w")
+            self._lock = open(self.folder / ".lock", "a")
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -175,7 +178,12 @@ class Run:
                 # Once: a forced run that is cut off has no record and goes on like any other.
                 (self.folder / "last.ckpt").unlink(missing_ok=True)
                 (self.folder / "record.json").replace(self.folder / "record.before-force.json")
-            hardware.reset_peak_memory()
+            self._lock.truncate(0)
+            self._lock.write(processes.starter())
+            self._lock.flush()
+        else:
+            processes.wait_for_the_first(self.folder / ".lock")
+        hardware.reset_peak_memory()
         return self
 
     def _ended_unwatched(self) -> bool:
@@ -219,7 +227,7 @@ class Run:
         return Trainer(
             accelerator="gpu" if self.device == "cuda" else self.device,
             devices=section["devices"],
-            strategy=section["strategy"],
+            strategy=processes.strategy(section),
             max_epochs=1,  # one pass over the stream is the whole run
             max_steps=-1 if self.budget.max_steps is None else self.budget.max_steps,
             val_check_interval=self.budget.eval_every_batches,
@@ -243,6 +251,8 @@ class Run:
         """Return the task with this run's optimizer, schedule and budget around the model."""
         section = self.config["trainer"]
         self._refuse_lonely_batch_norm(net)
+        if section["strategy"] == "fsdp":
+            check_blocks(net, self.config["model"]["name"])
         if section["channels_last"]:
             net = net.to(memory_format=torch.channels_last)
         task = build(
@@ -264,6 +274,8 @@ class Run:
                 f"the products of model={self.config['model']['name']} are computed where they "
                 "cannot be rounded; type precision=fp32 or precision=bf16, or another model"
             )
+        if section.get("activation_checkpointing"):  # FLOPs are those of computing once
+            checkpoint_activations(net)
         return task
 
     def _refuse_lonely_batch_norm(self, net: nn.Module) -> None:

@@ -32,7 +32,8 @@ class TrainerSection(_Section):
     budget_s: float | None = Field(gt=0)
     accelerator: Literal["auto", "cpu", "gpu"]
     devices: int = Field(ge=1)
-    strategy: Literal["auto", "ddp"]
+    strategy: Literal["auto", "ddp", "fsdp"]
+    activation_checkpointing: bool = False  # of fsdp alone
     accumulate: int = Field(ge=1)
     gradient_clip: float | None = Field(gt=0)
     compile: bool

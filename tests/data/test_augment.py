@@ -62,3 +62,14 @@ def test_nothing_asked_for_changes_nothing() -> None:
     assert torch.equal(
         random_crop_flip(images, padding=0, flip=False, generator=generator()), images
     )
+
+
+def test_a_part_of_a_batch_changes_as_it_does_in_the_whole() -> None:
+    images = torch.rand(9, 3, 16, 16)
+    whole = random_crop_flip(images, padding=2, flip=True, generator=generator(3))
+    for rank in range(3):
+        places = torch.arange(rank, 9, 3)
+        part = random_crop_flip(
+            images[places], padding=2, flip=True, generator=generator(3), mine=(9, places)
+        )
+        assert torch.equal(part, whole[places])

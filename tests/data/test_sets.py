@@ -72,6 +72,19 @@ def test_the_stream_is_the_same_from_any_batch(first: int) -> None:
         assert x.shape == (64, 1, 8, 8)
 
 
+def test_ranks_share_the_batches_that_one_would_train_on() -> None:
+    from types import SimpleNamespace
+
+    data = digits(**OPTIONS, flip=True, crop_padding=1)
+    data.total_batches = 10
+    whole = list(data.train_dataloader())
+    for rank in range(2):
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=2)
+        for (x, y), (x0, y0) in zip(data.train_dataloader(), whole, strict=True):
+            assert torch.equal(x, x0[rank::2])
+            assert torch.equal(y, y0[rank::2])
+
+
 def test_evaluation_reads_every_sample_once_in_order_whatever_the_ranks() -> None:
     data = digits(**OPTIONS)
     labels = torch.cat([y for _, y in data.test_dataloader()])

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.data.stream import BucketOrder, EpochOrder, TrainStream
+from zoo.data.stream import BucketOrder, EpochOrder, TrainStream, eval_batches
 from zoo.errors import UserError
 
 
@@ -78,3 +78,19 @@ def test_buckets_are_sorted_within_pools_and_shuffled_among_batches(monkeypatch)
     assert sum(spreads) / 50 < 12  # a random batch of four spreads over some 58
     firsts = [int(lengths[order[i]].min()) for i in range(50)]
     assert firsts != sorted(firsts)
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
+def test_ranks_evaluate_every_row_once_in_equally_many_batches(rows, size, world) -> None:
+    if rows < world:
+        with pytest.raises(UserError, match=f"devices={world}: a split .* {rows} samples; type"):
+            eval_batches(rows, size, 0, world)
+        return
+    ranks = [eval_batches(rows, size, rank, world) for rank in range(world)]
+    assert len({len(batches) for batches in ranks}) == 1
+    sizes = [len(batch) for batches in ranks for batch in batches]
+    assert min(sizes) > 0
+    assert max(sizes) <= (size if world == 1 else max(size, 2))
+    assert sorted(r for batches in ranks for b in batches for r in b.tolist()) == [*range(rows)]
+    for rank, batches in enumerate(ranks):
+        assert [r for b in batches for r in b.tolist()] == [*range(rank, rows, world)]

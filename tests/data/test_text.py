@@ -150,6 +150,33 @@ def test_ranks_share_a_batch_and_mask_as_one_would(make: Make) -> None:
         assert torch.equal(part["labels"], whole["labels"][rank::2, :s])
 
 
+def test_ranks_make_a_target_where_one_would_and_no_other(make: Make) -> None:
+    data = make("data.batch_size=4", "data.mask_rate=0.002")
+    made = 0
+    for number in range(30):
+        whole = data.train_batch(number, 0, 1)["labels"]
+        parts = [data.train_batch(number, rank, 4) for rank in range(4)]
+        found = [p["labels"][0][p["labels"][0] != IGNORED].tolist() for p in parts]
+        assert found == [row[row != IGNORED].tolist() for row in whole]
+        assert [len(p["targets"]) for p in parts] == [len(f) for f in found]
+        made += sum(map(len, found)) == 1
+    assert made > 5
+
+
+def test_a_batch_tells_its_share_of_an_updates_targets(make: Make) -> None:
+    data = make("data.batch_size=4")
+    assert "share" not in next(iter(data.train_dataloader()))
+    data.accumulate = 4
+    batches = list(data.train_dataloader())
+    assert [b["share"].batch for b in batches] == [len(b["targets"]) for b in batches]
+    for first in range(0, 40, 4):
+        update = batches[first : first + 4]
+        assert {b["share"].update for b in update} == {sum(len(b["targets"]) for b in update)}
+    later = data.train_dataloader()
+    later.load_state_dict({"batch": 6})
+    assert [b["share"] for b in later] == [b["share"] for b in batches[6:]]
+
+
 def test_evaluation_masks_the_same_whatever_the_batches_seed_and_ranks(make: Make) -> None:
     def rows(loader: Any) -> dict[tuple[int, ...], list[int]]:
         found = {}

@@ -2,6 +2,9 @@
 
 Three clocks that never overlap: training (data included), evaluation, and compilation (the first
 step of a compiled model). Checkpoints are on none of them. All of it is part of the checkpoint.
+
+Of several ranks each counts and averages over all of them, and so has the same numbers; the clocks are
+its own.
 """
 
 import math
@@ -15,6 +18,7 @@ from torch import Tensor
 
 from zoo.budget import Budget
 from zoo.callbacks.curve import CurveLog, StepTimes
+from zoo.callbacks.ranks import Counted, over_ranks
 from zoo.errors import Diverged
 from zoo.tasks.base import Task
 from zoo.tasks.meter import Extent
@@ -50,6 +54,7 @@ class Recorder(Callback):
         self.latest: dict[str, float] = {}
         self.last_evaluation: int | None = None  # the step after which validation was read last
         self._sums: dict[str, Tensor] = {}
+        self._uncounted: list[Counted] = []
         self._batches = 0
         self._step_s = 0.0  # of the update under way
         self._mark = 0.0
@@ -67,14 +72,11 @@ class Recorder(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         assert isinstance(pl_module, Task)
-        samples, tokens = pl_module.count(batch)
-        self.samples += samples * trainer.world_size
-        if tokens is not None:
-            self.tokens = (self.tokens or 0) + tokens * trainer.world_size
-        extent = pl_module.extent(batch)
-        if extent is not None:
-            self.extent = extent.times(trainer.world_size).plus(self.extent)
-        for key, value in outputs["metrics"].items():
+        metrics, counted = over_ranks(trainer, pl_module, outputs["metrics"], batch)
+        self._uncounted.append(counted)
+        if trainer.world_size == 1:
+            self._count()
+        for key, value in metrics.items():
             total = self._sums.get(key)
             self._sums[key] = value if total is None else total + value
         self._batches += 1
@@ -109,7 +111,19 @@ class Recorder(Callback):
             self._read_sums(trainer)
             self._log_training(trainer)
 
+    def _count(self) -> None:
+        """Add up the batches since it was called last; on several GPUs this waits for them."""
+        for counted in self._uncounted:
+            samples, tokens, extent = counted.read()
+            self.samples += samples
+            if tokens is not None:
+                self.tokens = (self.tokens or 0) + tokens
+            if extent is not None:
+                self.extent = extent.plus(self.extent)
+        self._uncounted.clear()
+
     def _read_sums(self, trainer: Trainer) -> None:
+        self._count()
         for key, total in self._sums.items():
             self.latest[f"train/{key}"] = float(total) / self._batches
         self._sums.clear()
@@ -154,6 +168,7 @@ class Recorder(Callback):
         return count * (self.steps - self.compiling_steps) / self.steps / self.train_s
 
     def _point(self, key: str, value: float) -> None:
+        self._count()
         curve = self.curves.setdefault(key, CurveLog())
         curve.add(self.steps, self.samples, self.tokens, self.train_s, value)
 
@@ -206,6 +221,7 @@ class Recorder(Callback):
     )
 
     def state_dict(self) -> dict[str, Any]:
+        self._count()
         return {
             "counters": {k: getattr(self, k) for k in self._COUNTERS},
             "times": self.times.state_dict(),

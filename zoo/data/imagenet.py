@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from zoo.data.images import stratified
-from zoo.data.stream import EpochOrder, TrainStream
+from zoo.data.stream import EpochOrder, TrainStream, eval_batches
 from zoo.errors import UserError
 from zoo.seeding import AUGMENT, seed_everything
 
@@ -106,8 +106,8 @@ class ImageNetData(LightningDataModule):
     def _eval_loader(self, split: str) -> DataLoader[Any]:
         rank, world = self._rank()
         dataset = self._eval[split]
-        mine = Subset(dataset, range(rank, len(dataset), world))
-        return self._loader(mine, batch_size=self.eval_batch_size)
+        batches = eval_batches(len(dataset), self.eval_batch_size, rank, world)
+        return self._loader(dataset, batch_sampler=[b.tolist() for b in batches])
 
 
 class _Batches:

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from zoo.data.augment import random_crop_flip
-from zoo.data.stream import EpochOrder, TrainStream
+from zoo.data.stream import EpochOrder, TrainStream, eval_batches
 from zoo.errors import UserError
 from zoo.seeding import AUGMENT, SPLIT, generator
 
@@ -142,6 +141,9 @@ class ImageData(LightningDataModule):
             (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         )
         train = self.splits["train"]
+        # Where this rank's images stand in the batches of all ranks.
+        places = torch.arange(TOGETHER * self.batch_size)
+        places = places.view(TOGETHER, self.batch_size)[:, rank::world].flatten()
         # Small operations cost more to start than to do: several batches are made at once, always
         # the same ones together, so that the stream is the same from wherever it starts.
         group, skip = divmod(first, TOGETHER)
@@ -152,7 +154,8 @@ class ImageData(LightningDataModule):
                 train.images.index_select(0, index),
                 padding=self.crop_padding,
                 flip=self.flip,
-                generator=generator(AUGMENT, self.seed, group, rank),
+                generator=generator(AUGMENT, self.seed, group, 0),
+                mine=(TOGETHER * self.batch_size, places),
             )
             parts = (self.normalise(images), train.labels.index_select(0, index))
             batches = zip(*(torch.chunk(part, TOGETHER) for part in parts), strict=True)
@@ -177,14 +180,14 @@ class EvalLoader:
 
     def __init__(self, data: ImageData, split: Split, rank: int = 0, world: int = 1) -> None:
         self._data = data
-        self._mine = torch.arange(rank, len(split), world)
+        self._batches = eval_batches(len(split), data.eval_batch_size, rank, world)
         self._split = split
 
     def __len__(self) -> int:
-        return math.ceil(len(self._mine) / self._data.eval_batch_size)
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for index in torch.split(self._mine, self._data.eval_batch_size):
+        for index in map(torch.from_numpy, self._batches):
             yield self._data.normalise(self._split.images[index]), self._split.labels[index]
 
 

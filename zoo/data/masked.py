@@ -74,12 +74,21 @@ class MaskedTextData(TextData):
         return BucketOrder(torch.from_numpy(lengths), self.batch_size, self.seed)
 
     def train_batch(self, number: int, rank: int, world: int) -> Batch:
-        index = self.order[number][rank::world].numpy()
-        ids, lengths = self._lay_out("train", index, self.max_length)
-        drawn = self._masker.for_training(self.seed, number, self.batch_size, self.max_length)
-        u, words = (part[rank::world, : ids.shape[1]] for part in drawn)
+        index = self.order[number].numpy()
         rate = self.rate.at(number, self.total_batches)
-        return _batch(ids, lengths, *self._masker(ids, u, words, rate))
+        drawn = self._masker.for_training(self.seed, number, self.batch_size, self.max_length)
+        mine = slice(rank, None, world)
+        ids, lengths = self._lay_out("train", index[mine], self.max_length)
+        u, words = (part[mine, : ids.shape[1]] for part in drawn)
+        if world == 1 or self._masker.chance_gives_targets(ids, u, rate):
+            return _batch(ids, lengths, *self._masker(ids, u, words, rate))
+        # Whether the batch of all ranks is without a target, so that one is made, its rows tell.
+        whole, _ = self._lay_out("train", index, self.max_length)
+        u, words = (part[:, : whole.shape[1]] for part in drawn)
+        inputs, labels = (
+            part[mine, : ids.shape[1]] for part in self._masker(whole, u, words, rate)
+        )
+        return _batch(ids, lengths, inputs, labels)
 
     def eval_batch(self, split: str, rows: np.ndarray, length: int | None = None) -> Batch:
         length = length or self.max_length
@@ -93,17 +102,18 @@ class MaskedTextData(TextData):
 
         Rows longer than those of training come fewer at a time, so that a batch has no more tokens.
         """
-        rank, world = self._rank()
-        rows = self.eval_rows["test"][rank::world]
         further = [
             EvalLoader(
-                rows,
-                min(self.eval_batch_size, max(1, self.eval_batch_size * self.max_length // length)),
+                self.eval_batches("test", self._rows_at(length)),
                 partial(self.eval_batch, "test", length=length),
             )
             for length in self.eval_lengths
         ]
         return [self.eval_loader("test"), *further]
+
+    def _rows_at(self, length: int) -> int:
+        rows = self.eval_batch_size * self.max_length // length
+        return min(self.eval_batch_size, max(1, rows))
 
     def task_arguments(self) -> dict[str, Any]:
         return {**super().task_arguments(), "eval_lengths": self.eval_lengths}

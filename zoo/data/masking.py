@@ -68,6 +68,10 @@ class Masker:
         inputs[u < 0.8 * rate] = self.mask_id
         return torch.from_numpy(inputs), torch.from_numpy(labels)
 
+    def chance_gives_targets(self, ids_BS: Tensor, u_BS: Tensor, rate: float) -> bool:
+        """Return whether there are targets without making one."""
+        return bool((self._maskable[ids_BS.numpy()] & (u_BS.numpy() < rate)).any())
+
     def draw(self, rows: int, length: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw what `__call__` wants for so many rows of this length."""
         u = torch.rand(rows, length, generator=random)

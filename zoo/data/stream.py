@@ -6,10 +6,12 @@ its state is one number. The last samples that do not fill a batch wait for the 
 permutation.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -115,3 +117,32 @@ class TrainStream:
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._next = state["batch"]
+
+
+def eval_batches(rows: int, size: int, rank: int = 0, world: int = 1) -> list[np.ndarray]:
+    """Return which of so many rows stand in each batch of a rank; ranks take turns row by row.
+
+    All ranks have equally many batches, none empty: what the ranks compute together in each of them
+    would otherwise be waited for in vain.
+
+    >>> [b.tolist() for r in range(2) for b in eval_batches(9, 4, r, 2)]
+    [[0, 2, 4], [6, 8], [1, 3], [5, 7]]
+
+    Args:
+        rows: of the split.
+        size: rows of a batch at most; of several ranks with single rows, a batch may have two.
+        rank, world: of the processes.
+
+    Raises:
+        UserError: there are fewer rows than ranks.
+    """
+    if rows < world:
+        raise UserError(
+            f"trainer.devices={world}: a split that is evaluated has only {rows} samples; "
+            f"type trainer.devices={max(rows, 1)}"
+        )
+    mine = np.arange(rank, rows, world)
+    if world == 1:
+        return [mine[first : first + size] for first in range(0, rows, size)]
+    count = math.ceil(math.ceil(rows / world) / size)
+    return np.array_split(mine, min(count, rows // world))

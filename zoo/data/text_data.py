@@ -1,20 +1,32 @@
 """What masked and causal text have in common: a data module over the tokens of three splits."""
 
 import hashlib
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
 
-from zoo.data.stream import EpochOrder, TrainStream
+from zoo.data.masking import IGNORED
+from zoo.data.stream import EpochOrder, TrainStream, eval_batches
 from zoo.data.tokenizers import TextTokenizer
 from zoo.data.tokens import Tokens
 from zoo.errors import UserError
 
 Batch = dict[str, Any]
+
+
+class Share(NamedTuple):
+    """What part of an update's targets a batch has, for a loss that is a mean over targets.
+
+    Attributes:
+        batch: targets of this batch.
+        update: of all batches of the update, on this rank.
+    """
+
+    batch: int
+    update: int
 
 
 class TextData(LightningDataModule):
@@ -70,6 +82,7 @@ class TextData(LightningDataModule):
         self.batches_per_epoch = self.order.batches_per_epoch
         self.stream: TrainStream | None = None
         self.total_batches = 0
+        self.accumulate = 1
 
     def rows(self, split: str) -> int:
         """Return how many rows a split has."""
@@ -100,15 +113,31 @@ class TextData(LightningDataModule):
         }
 
     def train_dataloader(self) -> TrainStream:
-        """Return the run's stream; `total_batches` says how long the run is."""
+        """Return the run's stream; `total_batches` says how long the run is.
+
+        Where an update is of several batches, because gradients are accumulated (`accumulate`) or
+        because there are several ranks, a batch has a further key `share`: see `Share`.
+        """
         assert self.total_batches > 0, "the trainer sets total_batches before training"
         self.stream = TrainStream(self._train_batches, self.total_batches)
         return self.stream
 
     def _train_batches(self, first: int) -> Iterator[Batch]:
         rank, world = self._rank()
-        for number in range(first, self.total_batches):
-            yield self.train_batch(number, rank, world)
+        if self.accumulate == world == 1:
+            for number in range(first, self.total_batches):
+                yield self.train_batch(number, rank, world)
+            return
+        update, skip = divmod(first, self.accumulate)
+        for start in range(update * self.accumulate, self.total_batches, self.accumulate):
+            batches = [
+                self.train_batch(number, rank, world)
+                for number in range(start, start + self.accumulate)
+            ]
+            targets = [int((batch["labels"] != IGNORED).sum()) for batch in batches]
+            for batch, own in list(zip(batches, targets, strict=True))[skip:]:
+                yield {**batch, "share": Share(own, sum(targets))}
+            skip = 0
 
     def val_dataloader(self) -> "EvalLoader":
         return self.eval_loader("validation")
@@ -118,9 +147,14 @@ class TextData(LightningDataModule):
 
     def eval_loader(self, split: str) -> "EvalLoader":
         """Return one pass over this rank's rows of a split, in order."""
-        rank, world = self._rank()
-        rows = self.eval_rows[split][rank::world]
-        return EvalLoader(rows, self.eval_batch_size, partial(self.eval_batch, split))
+        return EvalLoader(
+            self.eval_batches(split, self.eval_batch_size), partial(self.eval_batch, split)
+        )
+
+    def eval_batches(self, split: str, batch_size: int) -> list[np.ndarray]:
+        """Return which rows of a split this rank evaluates together, at most so many."""
+        rows = self.eval_rows[split]
+        return [rows[places] for places in eval_batches(len(rows), batch_size, *self._rank())]
 
     def _rank(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
@@ -130,24 +164,19 @@ class EvalLoader:
     """One pass over rows in order.
 
     Args:
-        rows: their numbers.
-        batch_size: how many make a batch.
+        rows: those of each batch, by their numbers.
         batch_of: makes a batch of some.
     """
 
-    def __init__(
-        self, rows: np.ndarray, batch_size: int, batch_of: Callable[[np.ndarray], Batch]
-    ) -> None:
+    def __init__(self, rows: Sequence[np.ndarray], batch_of: Callable[[np.ndarray], Batch]) -> None:
         self._rows = rows
-        self._batch_size = batch_size
         self._batch_of = batch_of
 
     def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
+        return len(self._rows)
 
     def __iter__(self) -> Iterator[Batch]:
-        for first in range(0, len(self._rows), self._batch_size):
-            yield self._batch_of(self._rows[first : first + self._batch_size])
+        return map(self._batch_of, self._rows)
 
 
 def evenly(available: int, count: int | None) -> np.ndarray:

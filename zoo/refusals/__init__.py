@@ -17,7 +17,6 @@ from zoo.refusals.data import (
     folders_are_read,
     keys_of_text_have_their_objective,
     mixup_has_pairs,
-    sequences_take_one_device,
     vgg_has_pixels,
 )
 from zoo.refusals.delay import (
@@ -34,6 +33,15 @@ from zoo.refusals.delay import (
     peers_have_one_delay,
     predictions_are_for_pipelines,
     spectrain_is_not_stashed,
+)
+from zoo.refusals.devices import (
+    activations_are_checkpointed_by_one_key,
+    shared_weights_are_not_rounded,
+    shared_weights_are_not_watched,
+    shared_weights_are_present_ones,
+    shared_weights_are_updated_by_element,
+    shared_weights_are_whole_in_a_pass,
+    shares_have_devices,
 )
 from zoo.refusals.rule import Rule
 from zoo.refusals.training import (
@@ -57,7 +65,6 @@ RULES: tuple[Rule, ...] = (
     a_masking_schedule_has_steps,
     a_model_has_its_data,
     a_task_has_its_data,
-    sequences_take_one_device,
     training_ends,
     devices_share_a_batch,
     batch_norm_has_a_batch,
@@ -81,6 +88,13 @@ RULES: tuple[Rule, ...] = (
     vgg_has_pixels,
     rounding_sees_the_products,
     the_monitor_sees_the_products,
+    shares_have_devices,
+    activations_are_checkpointed_by_one_key,
+    shared_weights_are_whole_in_a_pass,
+    shared_weights_are_present_ones,
+    shared_weights_are_not_rounded,
+    shared_weights_are_updated_by_element,
+    shared_weights_are_not_watched,
 )
 
 

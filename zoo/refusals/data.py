@@ -55,15 +55,6 @@ def a_task_has_its_data(data: Section, task: Section) -> str | None:
     )
 
 
-def sequences_take_one_device(data: Section, trainer: Section) -> str | None:
-    if kind_of_data(data) == "images" or trainer["devices"] == 1:
-        return None
-    return (
-        f"trainer.devices={trainer['devices']}: the loss is not yet averaged over the tokens of "
-        f"several devices for data={data['name']}; type trainer.devices=1"
-    )
-
-
 def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | None:
     mixes = task.get("mixup") or task.get("cutmix")
     if not mixes or (data["batch_size"] // trainer["devices"]) % 2 == 0:

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from zoo.data.text_data import Share
 from zoo.example import Example
+from zoo.models.sharding import shard
 from zoo.optim.schedules import Schedule
 from zoo.precision.cost import Cost, cost_of_products
 from zoo.precision.kinds import Kind
@@ -24,6 +26,14 @@ class Task(LightningModule):
 
     `training_step` returns the `loss` and, under `metrics`, what the recorder averages: Lightning
     divides the loss itself by the batches that it accumulates.
+
+    A loss is a mean over the batch's targets. Where an update is of several batches, of several
+    ranks or accumulated, with n_i of all N targets each, its gradient is that of the mean over N,
+
+        sum_i n_i/N grad loss_i = mean_i (s_i grad loss_i),    s_i = (number of batches) n_i/N,
+
+    so each loss is multiplied by its batch's `share` s_i on the way to the backward pass, whatever
+    the task, and Lightning takes the mean.
 
     Args:
         net: the model.
@@ -44,6 +54,27 @@ class Task(LightningModule):
         self._make_optimizer = make_optimizer
         self._schedule = schedule
         self._progress = progress
+        self.share: Tensor | None = None  # s of the training batch under way; None: 1
+
+    def configure_model(self) -> None:
+        """Share the weights out, where the strategy is to (trainer=fsdp)."""
+        if self.device_mesh is not None:
+            shard(self.net, self.device_mesh["data_parallel"])
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Take out of a batch what is not for the model, and ask all ranks for their targets."""
+        self.share = None
+        targets: Share | None = batch.pop("share", None) if isinstance(batch, dict) else None
+        if targets is not None:
+            # In a tensor, so that a GPU is not waited for.
+            total = torch.tensor(float(targets.update), device=self.device)
+            total = self.trainer.strategy.reduce(total, reduce_op="sum")
+            batches = self.trainer.world_size * self.trainer.accumulate_grad_batches
+            self.share = batches * targets.batch / total.clamp_min(1)
+
+    def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
+        """Go backward from the batch's share of the update's loss."""
+        super().backward(loss if self.share is None else loss * self.share, *args, **options)
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
