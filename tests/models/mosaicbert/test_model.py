@@ -209,6 +209,16 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     assert_same(*found, atol=0)
 
 
+def test_training_goes_on_after_an_evaluation_of_longer_rows() -> None:
+    made = model()
+    short, long = batch([5, 3], 5), batch([9], 9)
+    wanted = run(made, short)[1]
+    made = twin(made)
+    with torch.inference_mode():
+        made(**long)
+    assert_same(run(made, short)[1], wanted, atol=1e-7)
+
+
 def test_a_copy_of_a_model_makes_its_own_bias() -> None:
     made = model()
     inputs = batch([5], 5)
