@@ -214,6 +214,11 @@ def test_hydra_composes_every_model_with_every_data_precision_optimizer_and_dela
 SWEEPS = [name for name in groups()["sweeps"] if name != "none"]
 
 
+def test_the_ablation_has_a_vocabulary_to_round_up() -> None:
+    config = compose(["sweeps=mosaicbert_ablation"], with_hydra=True)
+    assert config.data.vocab_size % config.model.vocab_multiple
+
+
 @pytest.mark.parametrize("sweep", SWEEPS)
 def test_every_job_of_every_sweep(sweep: str) -> None:
     jobs = job_overrides(sweep)

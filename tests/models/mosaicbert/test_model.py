@@ -300,6 +300,14 @@ def test_flops_on_the_meta_device_are_the_closed_form() -> None:
             {"input_ids": torch.zeros(1, 4, dtype=torch.long), "attention_mask": torch.ones(1, 5)},
             r"attention_mask: is \(1, 5\), and the ids are \(1, 4\)",
         ),
+        (
+            {"input_ids": torch.zeros(2, 4, dtype=torch.long), "labels": torch.ones(2, 3).long()},
+            r"labels: is \(2, 3\), and the ids are \(2, 4\)",
+        ),
+        (
+            {"input_ids": torch.zeros(1, 4).long(), "token_type_ids": torch.zeros(1, 3).long()},
+            r"token_type_ids: is \(1, 3\)",
+        ),
         ({"input_ids": torch.zeros(1, 4, dtype=torch.long), "lengths": [5]}, "lengths: row 0"),
         ({"input_ids": torch.zeros(1, 4, dtype=torch.long), "lengths": [1, 2]}, "lengths: are 2"),
         ({}, "input_ids: give either these or inputs_embeds"),
