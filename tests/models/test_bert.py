@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.optim import SGD
 from transformers import BertConfig, BertForMaskedLM
 
 from zoo.build import build
@@ -11,6 +12,10 @@ from zoo.config import compose
 from zoo.errors import UserError
 from zoo.models.bert import masked_lm
 from zoo.models.bert_sizes import SIZES
+from zoo.optim.schedules import Schedule
+from zoo.precision.kinds import KINDS
+from zoo.tasks.masked_lm import MaskedLMTask
+from zoo.tasks.meter import SequenceMeter, extent_of
 
 DATA = {"vocab_size": 30522, "pad_token_id": 0, "max_length": 128}
 
@@ -30,6 +35,20 @@ def test_it_equals_transformers_to_the_bit() -> None:
     two.loss.backward()
     for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
         assert torch.equal(p.grad, q.grad)
+
+
+def test_flops_are_the_closed_form_with_the_head_on_all_tokens() -> None:
+    net, V = masked_lm("nano", 97, 0, 64), 97
+    task = MaskedLMTask(
+        net, max_length=64, make_optimizer=SGD, schedule=Schedule(), progress=lambda _: 0.0
+    )
+    meter = task.meter(4, 1, dict.fromkeys(KINDS, 32))
+    assert isinstance(meter, SequenceMeter)
+    lengths = [64, 50, 33]
+    N, pairs, (d, width) = sum(lengths), sum(n * n for n in lengths), (128, 512)
+    layers = 2 * (4 * N * d * d + 2 * pairs * d + 2 * N * d * width)
+    forward = 2 * (layers + N * (d * d + d * V))
+    assert meter.of(extent_of(lengths, [12, 9, 7]))[:2] == (forward, 3 * forward)
 
 
 @pytest.mark.parametrize(("size", "wanted"), [("base", 109_514_298), ("large", 335_174_458)])
@@ -68,3 +87,5 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     masked_lm("nano", 97, 0, 16).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="has a vocabulary of 97 words, and the tokenizer's is 98"):
         masked_lm("nano", 98, 0, 16, checkpoint=str(tmp_path))
+    with pytest.raises(UserError, match="model.checkpoint=.*: is no folder of BERT's weights"):
+        masked_lm("nano", 97, 0, 16, checkpoint=str(tmp_path / "nowhere" / "here"))

@@ -32,6 +32,13 @@ def test_cross_entropy_is_torchs(rows: int, dtype: torch.dtype, size: float) -> 
     )
 
 
+def test_cross_entropy_in_fp16_takes_a_loss_scale() -> None:
+    logits = torch.zeros(6, 50_000, dtype=torch.float16, requires_grad=True)
+    (cross_entropy(logits, torch.arange(6)) * 2**17).backward()
+    wanted = 2**17 / 6 / 50_000  # of a word that is no target; unscaled it is 3e-6, a subnormal
+    torch.testing.assert_close(logits.grad[:, 6:], torch.full((6, 49_994), wanted).half())
+
+
 def test_cross_entropy_of_certain_and_of_impossible_words() -> None:
     logits = torch.tensor([[200.0, -200.0], [200.0, -200.0]])
     loss = cross_entropy(logits, torch.tensor([0, 1]))

@@ -55,7 +55,9 @@ class Alibi:
         """
         made = self._made.get(device)
         if made is None or made.shape[-1] < length:
-            made = self.bias_between(torch.arange(length, device=device))
+            # Never an inference tensor, though evaluation asks first: training uses it again.
+            with torch.inference_mode(False):
+                made = self.bias_between(torch.arange(length, device=device))
             self._made[device] = made
         return made[:, :length, :length]
 

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
-from zoo.errors import UserError
+from zoo.errors import UserError, first_line
 from zoo.models.bert_sizes import print_size, size_of
 from zoo.models.checkpointing import checkpoint_activations
 
@@ -76,7 +76,13 @@ def masked_lm(
         "attention_probs_dropout_prob": attention_dropout,
     }
     if checkpoint is not None:
-        model = Bert.from_pretrained(checkpoint, attn_implementation="sdpa", **dropouts)
+        try:
+            model = Bert.from_pretrained(checkpoint, attn_implementation="sdpa", **dropouts)
+        except OSError as error:
+            raise UserError(
+                f"model.checkpoint={checkpoint}: is no folder of BERT's weights, and cannot be had "
+                f"from the hub ({first_line(error)}); type the folder that save_pretrained wrote"
+            ) from error
         if model.config.vocab_size != vocab_size:
             raise UserError(
                 f"model.checkpoint={checkpoint}: has a vocabulary of {model.config.vocab_size} words, "

@@ -4,7 +4,8 @@
 
 torch's passes each go through the whole (M, V) in memory, the largest tensor of a language model,
 and in fp32 whatever the logits are. Here the gradient is made in the forward pass, in the dtype of
-the logits, with every step between in fp32 and in the cache. On other devices it is torch's own.
+the logits, with every step between in fp32 and in the cache. On other devices it is torch's own,
+and in fp16, where a gradient that is not scaled yet underflows, and a loss scale overflows.
 """
 
 from typing import Any
@@ -24,7 +25,7 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     """
     if not len(targets):
         return logits.float().sum()
-    if logits.device.type != "cpu":
+    if logits.device.type != "cpu" or logits.dtype == torch.float16:
         return F.cross_entropy(logits.float(), targets)
     return _CrossEntropy.apply(logits, targets)
 

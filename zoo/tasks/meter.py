@@ -2,8 +2,8 @@
 
 Counted operation by operation on the meta device, where nothing is computed. Where all samples have
 one shape an update is counted once (`StepMeter`). Sequences have lengths: what a batch of them takes
-is a sum over its rows, its tokens, the pairs of tokens that attention compares, the rows of the loss
-and the pairs of these with tokens. A few small batches tell the factors (`SequenceMeter`), and the
+is a sum over its rows, its tokens, the pairs of tokens that attention compares, the rows of the loss,
+the pairs of these with tokens, and its width, of which a table of positions is read once. A few small batches tell the factors (`SequenceMeter`), and the
 recorder adds up how much of each there was (`Extent`). Padding is no token: FLOPs are those of the
 real tokens, also of a model that computes on the padding.
 """
@@ -90,6 +90,7 @@ class Extent(NamedTuple):
         pairs: sum of the squared lengths.
         targets: tokens that the loss is of.
         reads: sum over the rows of length times targets.
+        width: sum over the batches of the longest row's length.
     """
 
     batches: int
@@ -98,6 +99,7 @@ class Extent(NamedTuple):
     pairs: int
     targets: int
     reads: int
+    width: int = 0  # checkpoints of before have none
 
     def times(self, count: int) -> "Extent":
         return Extent(*(count * a for a in self))
@@ -110,7 +112,7 @@ def extent_of(lengths: Sequence[int], targets: Sequence[int]) -> Extent:
     """Return the extent of a batch, of the length and the number of targets of each row.
 
     >>> extent_of([3, 5], [1, 2])
-    Extent(batches=1, rows=2, tokens=8, pairs=34, targets=3, reads=13)
+    Extent(batches=1, rows=2, tokens=8, pairs=34, targets=3, reads=13, width=5)
     """
     return Extent(
         1,
@@ -119,6 +121,7 @@ def extent_of(lengths: Sequence[int], targets: Sequence[int]) -> Extent:
         sum(n * n for n in lengths),
         sum(targets),
         sum(n * t for n, t in zip(lengths, targets, strict=True)),
+        max(lengths, default=0),
     )
 
 
@@ -132,6 +135,8 @@ PROBES = (
     (1, 16, 4),
     (3, 8, 2),
     (2, 24, 5),
+    (4, 16, 1),
+    (1, 32, 3),
 )
 
 
@@ -164,7 +169,7 @@ class SequenceMeter:
         a, b = np.array(extents, dtype=float), np.array(counts, dtype=float)
         self._factors, *_ = np.linalg.lstsq(a, b, rcond=None)
         if not np.allclose(a @ self._factors, b, rtol=1e-6):
-            raise ValueError("the FLOPs are no sum over rows, tokens, pairs and targets")
+            raise ValueError("the FLOPs are no sum over rows, tokens, pairs, targets and width")
 
     def of(self, extent: Extent) -> tuple[float, float, float, float]:
         """Return forward FLOPs, all FLOPs, bit-weighted FLOPs and bytes moved."""

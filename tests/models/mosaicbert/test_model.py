@@ -209,6 +209,16 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     assert_same(*found, atol=0)
 
 
+def test_training_goes_on_after_an_evaluation_of_longer_rows() -> None:
+    made = model()
+    short, long = batch([5, 3], 5), batch([9], 9)
+    wanted = run(made, short)[1]
+    made = twin(made)
+    with torch.inference_mode():
+        made(**long)
+    assert_same(run(made, short)[1], wanted, atol=1e-7)
+
+
 def test_a_copy_of_a_model_makes_its_own_bias() -> None:
     made = model()
     inputs = batch([5], 5)
@@ -289,6 +299,14 @@ def test_flops_on_the_meta_device_are_the_closed_form() -> None:
         (
             {"input_ids": torch.zeros(1, 4, dtype=torch.long), "attention_mask": torch.ones(1, 5)},
             r"attention_mask: is \(1, 5\), and the ids are \(1, 4\)",
+        ),
+        (
+            {"input_ids": torch.zeros(2, 4, dtype=torch.long), "labels": torch.ones(2, 3).long()},
+            r"labels: is \(2, 3\), and the ids are \(2, 4\)",
+        ),
+        (
+            {"input_ids": torch.zeros(1, 4).long(), "token_type_ids": torch.zeros(1, 3).long()},
+            r"token_type_ids: is \(1, 3\)",
         ),
         ({"input_ids": torch.zeros(1, 4, dtype=torch.long), "lengths": [5]}, "lengths: row 0"),
         ({"input_ids": torch.zeros(1, 4, dtype=torch.long), "lengths": [1, 2]}, "lengths: are 2"),

@@ -25,6 +25,7 @@ from zoo.models.mosaicbert.model import (
     MosaicBertPreTrainedModel,
     Pooler,
     as_asked,
+    check_shape,
     wants_everything,
 )
 from zoo.models.padding import Packing
@@ -195,6 +196,8 @@ class MosaicBertForTokenClassification(_EachToken):
         **options: Any,
     ) -> Any:
         """Return `logits` (B, S, num_labels), and with labels (B, S) the loss; -100 is none."""
+        tokens = _given(_tokens(input_ids, inputs_embeds, token_type_ids))
+        check_shape("labels", labels, tokens)
         return_dict = options.pop("return_dict", None)
         encoded = self.bert(
             input_ids,

@@ -6,9 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.modeling_outputs import (
-    MaskedLMOutput,
-)
+from transformers.modeling_outputs import MaskedLMOutput
 
 from zoo.errors import UserError
 from zoo.models.cross_entropy import cross_entropy
@@ -18,6 +16,7 @@ from zoo.models.mosaicbert.model import (
     MosaicBertModel,
     MosaicBertPreTrainedModel,
     as_asked,
+    check_shape,
     wants_everything,
 )
 from zoo.models.padding import Packing
@@ -124,6 +123,7 @@ class MosaicBertForMaskedLM(MosaicBertPreTrainedModel):
         tokens = inputs_embeds if input_ids is None else input_ids
         if tokens is None:
             raise UserError("input_ids: give either these or inputs_embeds")
+        check_shape("labels", labels, tokens)  # else its places would be those of other tokens
         packing = self.bert.pack(tokens, attention_mask, position_ids, lengths)
         if labels is None:
             targets = None

@@ -76,11 +76,7 @@ class MosaicBertModel(MosaicBertPreTrainedModel):
         """
         batch, width = tokens.shape[:2]
         check_positions(self.config, width)
-        if attention_mask is not None and attention_mask.shape != (batch, width):
-            raise UserError(
-                f"attention_mask: is {tuple(attention_mask.shape)}, and the ids are "
-                f"{(batch, width)}; give one number for each token"
-            )
+        check_shape("attention_mask", attention_mask, tokens)
         if lengths is not None and len(lengths) != batch:
             raise UserError(
                 f"lengths: are {len(lengths)}, and the batch has {batch} rows; give one for each row"
@@ -152,6 +148,7 @@ class MosaicBertModel(MosaicBertPreTrainedModel):
             packing = self.pack(tokens, attention_mask, position_ids, lengths)
         if input_ids is not None:
             check_ids(input_ids, self.config.vocab_size)
+        check_shape("token_type_ids", token_type_ids, tokens)
         places = packing.positions
         if places is None:
             places = packing.columns()
@@ -200,6 +197,25 @@ def as_asked(output: Any, return_dict: bool | None, config: MosaicBertConfig) ->
     """Return an output as it is, or as a tuple where that is asked for."""
     wants_dict = config.return_dict if return_dict is None else return_dict
     return output if wants_dict else output.to_tuple()
+
+
+def check_shape(name: str, given: Tensor | None, tokens: Tensor) -> None:
+    """Refuse what has not one number for each token.
+
+    Args:
+        name: of the argument.
+        given: its value.
+        tokens: (B, S) or (B, S, d).
+
+    Raises:
+        UserError: it is of another shape.
+    """
+    wanted = tuple(tokens.shape[:2])
+    if given is not None and given.shape != wanted:
+        raise UserError(
+            f"{name}: is {tuple(given.shape)}, and the ids are {wanted}; "
+            "give one number for each token"
+        )
 
 
 def check_ids(ids: Tensor, vocab_size: int) -> None:
