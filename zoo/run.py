@@ -42,7 +42,7 @@ from zoo.tasks.base import Task
 from zoo.tasks.meter import Meter
 
 # What a sweep may tune on, by task.
-OBJECTIVES = {"classification": "val/acc"}
+OBJECTIVES = {"classification": "val/acc", "causal_lm": "val/bits_per_byte"}
 
 CURATED = ROOT / "leaderboards" / "records"
 

@@ -17,6 +17,7 @@ from zoo.leaderboard.boards import flatten
 from zoo.leaderboard.record import decides_result
 from zoo.precision.kinds import canonical_section
 from zoo.refusals import refuse
+from zoo.refusals.data import kind_of_model
 
 
 class _Section(BaseModel):
@@ -88,7 +89,7 @@ class DataSection(_Open):
     flip: bool = False
     num_workers: int = Field(0, ge=0)
     # Of text alone. A key that a section has not is not added to it.
-    objective: Literal["masked", "causal"] | None = Field(None, examples=["masked"])
+    objective: Literal["masked", "causal", "auto"] | None = Field(None, examples=["masked"])
     max_length: int = Field(128, ge=4, le=10**6)
     tokenizer: Literal["auto", "wordpiece", "bpe", "bert-base-uncased", "gpt2", "folder"] = "auto"
     vocab_size: int = Field(4096, ge=8, le=10**6)
@@ -227,8 +228,16 @@ def check(config: DictConfig) -> dict[str, Any]:
 def check_plain(plain: dict[str, Any]) -> dict[str, Any]:
     """Do what `check` does, for a configuration that is plain data already."""
     checked = validate(plain)
+    settle(checked)
     refuse(checked)
     return checked
+
+
+def settle(checked: dict[str, Any]) -> None:
+    """Replace what is to be decided by another section, so that a record says what was done."""
+    if checked["data"].get("objective") == "auto":
+        causal = kind_of_model(checked["model"]) == "causal"
+        checked["data"]["objective"] = "causal" if causal else "masked"
 
 
 def validate(plain: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, g
 from zoo.data.tokens import Tokens, tokenised
 
 # What `data.tokenizer=auto` means, and the tokenizers whose files are looked for in data.root.
-AUTO = {"masked": "wordpiece", "causal": "bpe"}
+AUTO = {"masked": "wordpiece", "causal": "bpe", "auto": "wordpiece"}
 GIVEN: dict[str, tuple[str, tuple[str, ...], Callable[..., TextTokenizer]]] = {
     "bert-base-uncased": ("google-bert/bert-base-uncased", ("vocab.txt",), bert_base_uncased),
     "gpt2": ("openai-community/gpt2", ("vocab.json", "merges.txt"), gpt2),
@@ -86,7 +86,7 @@ def text(
         "eval_samples": eval_samples,
         "bucket": bucket,
     }
-    if objective == "masked":
+    if objective != "causal":  # auto, where no model says otherwise, is masked
         return MaskedTextData(corpus, splits, made, rate=Rate(mask_rate, mask_rate_end), **shared)
     return CausalTextData(
         corpus, splits, made, packing=packing, end_of_text=end_of_text,
