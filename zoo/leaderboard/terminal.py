@@ -22,7 +22,6 @@ from zoo.leaderboard.frontier import Group, group_key, hardware_class
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import Problem, Stored, scan
 
-
 # What a run is told by, in this order, where it has them.
 SCORES = (
     "test/acc", "val/acc", "test/bits_per_byte", "val/bits_per_byte", "test/loss", "val/loss",

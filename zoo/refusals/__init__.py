@@ -39,6 +39,7 @@ from zoo.refusals.rule import Rule
 from zoo.refusals.training import (
     batch_norm_has_a_batch,
     devices_share_a_batch,
+    flash_computes_in_16_bits,
     one_clock,
     online_norm_has_one_stream,
     online_norm_keeps_gradients,
@@ -81,6 +82,7 @@ RULES: tuple[Rule, ...] = (
     vgg_has_pixels,
     rounding_sees_the_products,
     the_monitor_sees_the_products,
+    flash_computes_in_16_bits,
 )
 
 

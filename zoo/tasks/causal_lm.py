@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import SumMetric
+from torchmetrics import Metric
 
 from zoo.example import Example
 from zoo.precision.kinds import Kind
@@ -21,30 +21,38 @@ from zoo.tasks.base import Task, meta, on_meta
 from zoo.tasks.meter import Extent, Meter, SequenceMeter, extent_of
 
 
-class Surprise(nn.Module):
-    """Nats, tokens and bytes of a split, added up in 64 bits over its batches and all ranks."""
+class Surprise(Metric):
+    """Nats, tokens and bytes of a split, added up exactly over its batches and all ranks.
+
+    The nats are summed in 64 bits; a NaN among them stays one.
+    """
+
+    nats: Tensor
+    tokens: Tensor
+    bytes: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.nats = SumMetric().set_dtype(torch.float64)
-        self.tokens = SumMetric().set_dtype(torch.float64)
-        self.bytes = SumMetric().set_dtype(torch.float64)
+        for name, kind in (
+            ("nats", torch.float64),
+            ("tokens", torch.int64),
+            ("bytes", torch.int64),
+        ):
+            self.add_state(name, torch.zeros((), dtype=kind), dist_reduce_fx="sum")
 
-    def forward(self, loss: Tensor, tokens: int, text_bytes: int) -> None:
+    def update(self, loss: Tensor, tokens: int, text_bytes: int) -> None:
         """Add a batch, of which `loss` is the mean over so many tokens."""
-        self.nats.update(loss.double() * tokens)
-        self.tokens.update(tokens)
-        self.bytes.update(text_bytes)
+        self.nats += loss.double() * tokens
+        self.tokens += tokens
+        self.bytes += text_bytes
 
-    def read(self) -> dict[str, Tensor]:
-        """Return the scores over all batches, and start anew."""
-        nats, tokens, text_bytes = (m.compute() for m in (self.nats, self.tokens, self.bytes))
-        for metric in (self.nats, self.tokens, self.bytes):
-            metric.reset()
+    def compute(self) -> dict[str, Tensor]:
+        """Return the scores over all batches."""
+        loss = self.nats / self.tokens
         return {
-            "loss": nats / tokens,
-            "perplexity": (nats / tokens).exp(),
-            "bits_per_byte": nats / math.log(2) / text_bytes,
+            "loss": loss,
+            "perplexity": loss.exp(),
+            "bits_per_byte": self.nats / math.log(2) / self.bytes,
         }
 
 
@@ -70,14 +78,15 @@ class CausalLMTask(Task):
     def _evaluate(self, batch: dict[str, Any], split: str) -> None:
         tokens = sum(batch["predicted"])
         if tokens:
-            self.surprises[split](self.net(**batch)["loss"], tokens, batch["bytes"])
+            loss = self.net(**batch)["loss"]
+            self.surprises[split].update(loss, tokens, batch["bytes"])  # type: ignore[operator]
 
     def _publish(self, split: str) -> None:
-        surprise = self.surprises[split]
-        assert isinstance(surprise, Surprise)
-        for key, value in surprise.read().items():
+        surprise: Any = self.surprises[split]
+        for key, value in surprise.compute().items():
             # Summed over the ranks already: their mean is the same number.
             self.log(f"{split}/{key}", value, sync_dist=True)
+        surprise.reset()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         self._evaluate(batch, "val")

@@ -87,7 +87,9 @@ class BioMedLM(GPT2LMHeadModel):
         """Return the last layer's states (B, S, d); rows are padded at their end, if at all."""
         gpt = self.transformer
         if position_ids is None:
-            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]
+            # Of every row, so that what a batch costs is a sum over its tokens.
+            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)
+            position_ids = position_ids.expand(input_ids.shape)
         hidden = gpt.drop(gpt.wte(input_ids) + gpt.wpe(position_ids))
         B, S, d = hidden.shape
         mask, packed = None, {}
@@ -95,6 +97,9 @@ class BioMedLM(GPT2LMHeadModel):
             hidden, packed = hidden.view(1, B * S, d), _documents_in_a_row(document_ids)
         elif document_ids is not None:
             mask = _inside_documents(document_ids)
+        if self.config._attn_implementation == "eager":  # adds its mask, and has no other
+            same = torch.zeros_like(input_ids) if document_ids is None else document_ids
+            mask = torch.finfo(hidden.dtype).min * ~_inside_documents(same)
         for block in gpt.h:
             hidden = block(hidden, None, mask, **packed)
         return gpt.ln_f(hidden).view(B, S, d)
