@@ -98,6 +98,7 @@ class DataSection(_Open):
     folder: str | None = None
     eval_corpus: str | None = None
     train_documents: int | None = Field(None, gt=0)
+    train_bytes: int | None = Field(None, gt=0)
     eval_samples: int | None = Field(None, gt=0)
     skip_broken: bool = False
     bucket: bool = False
@@ -106,6 +107,13 @@ class DataSection(_Open):
     packing: bool = True
     end_of_text: bool = True
     within_documents: bool = False
+
+    @model_validator(mode="after")
+    def _leave_out_what_is_off(self) -> "DataSection":
+        # As in the model's section.
+        if self.train_bytes is None:
+            self.model_fields_set.discard("train_bytes")
+        return self
 
 
 class ScaleFrom(_Section):

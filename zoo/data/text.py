@@ -39,6 +39,7 @@ def text(
     folder: str | None = None,
     eval_corpus: str | None = None,
     train_documents: int | None = None,
+    train_bytes: int | None = None,
     eval_samples: int | None = None,
     skip_broken: bool = False,
     bucket: bool = False,
@@ -65,6 +66,7 @@ def text(
         AUTO[objective] if tokenizer == "auto" else tokenizer,
         source,
         train_documents,
+        train_bytes,
         vocab_size=vocab_size,
         root=root,
         cache_dir=cache_dir,
@@ -74,6 +76,7 @@ def text(
         split: tokenised(
             train if split == "train" else held_out, split, made, cache_dir=cache_dir,
             documents=train_documents if split == "train" else None,
+            text_bytes=train_bytes if split == "train" else None,
         )
         for split in SPLITS
     }  # fmt: skip
@@ -98,6 +101,7 @@ def _tokenizer(
     kind: str,
     corpus: Corpus,
     documents: int | None,
+    text_bytes: int | None,
     *,
     vocab_size: int,
     root: str,
@@ -109,7 +113,9 @@ def _tokenizer(
         return from_folder(folder)
     if kind in GIVEN:
         return given(kind, root, cache_dir)
-    return trained_on(corpus, kind, vocab_size, documents=documents, cache_dir=cache_dir)
+    return trained_on(
+        corpus, kind, vocab_size, documents=documents, text_bytes=text_bytes, cache_dir=cache_dir
+    )
 
 
 def given(name: str, root: str, cache_dir: str) -> TextTokenizer:
