@@ -121,7 +121,7 @@ def generate(
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=device)
     noise = LogitsProcessorList([_Noise(places, settings)] if settings.temperature else [])
     with torch.inference_mode():
-        made = trained.model.generate(  # type: ignore[operator]
+        made = trained.model.generate(
             ids, attention_mask=mask, do_sample=False, use_cache=True, logits_processor=noise,
             max_new_tokens=settings.max_new_tokens, eos_token_id=end, pad_token_id=end,
         )  # fmt: skip

@@ -103,7 +103,7 @@ def _load(checkpoint: str) -> Any:
 
     from zoo.trained import load_trained
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()
     return load_trained(checkpoint)
 
 
