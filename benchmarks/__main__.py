@@ -6,7 +6,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, delay, encoder, pipeline, rounding, startup, step, tokenize
+from benchmarks import board, causal, delay, encoder, pipeline, rounding, startup, step, tokenize
 
 ALL = {
     "step": step.rows,
@@ -17,6 +17,7 @@ ALL = {
     "pipeline": pipeline.rows,
     "tokenize": tokenize.rows,
     "encoder": encoder.rows,
+    "causal": causal.rows,
 }
 
 

@@ -70,6 +70,26 @@ from zoo.schema import Schema
         (["data=text", "data.tokenizer=folder"], "data.tokenizer=folder data.tokenizer_folder=F"),
         (["data=text", "data.tokenizer_folder=x"], "data.tokenizer=folder data.tokenizer_folder=F"),
         (["data=text", "data.folder=x"], "data.folder=x: data.corpus=text does not read it; type"),
+        (
+            ["model=biomedlm", "data=digits"],
+            "model=biomedlm_nano: takes running text, and data=digits is images; type data=text, or",
+        ),
+        (
+            ["model=biomedlm", "data.objective=masked"],
+            "data=text is text with masked words; type data.objective=causal, or model=mosaicbert",
+        ),
+        (
+            ["model=mosaicbert", "data.objective=causal"],
+            "data=text is running text; type data.objective=masked, or model=biomedlm",
+        ),
+        (
+            ["model=biomedlm", "task=masked_lm"],
+            "task=masked_lm: learns from text with masked words, and data=text is running text; type",
+        ),
+        (
+            ["model=mosaicbert", "model.attention_kernel=flash"],
+            "model.attention_kernel=flash: computes in 16 bits, and precision=fp32 does not; type",
+        ),
         (["task.mixup=0.2", "data.batch_size=63"], "type an even number"),
         (["trainer.devices=3"], "data.batch_size=64: is shared among trainer.devices=3"),
         (

@@ -33,7 +33,10 @@ from zoo.errors import UserError
         (["model.group_size_doubles=maybe"], "model.group_size_doubles=maybe: input should be"),
         (["data=text", "data.max_length=3"], "data.max_length=3: input should be greater than"),
         (["data=text", "data.mask_rate=1.1"], "data.mask_rate=1.1: input should be less than"),
-        (["data=text", "data.objective=both"], "data.objective=both: input should be 'masked' or"),
+        (
+            ["data=text", "data.objective=both"],
+            "data.objective=both: input should be 'masked', 'causal' or",
+        ),
         (["data=text", "data.tokenizer=bert"], "data.tokenizer=bert: input should be 'auto', 'wo"),
         (["data.flip=maybe"], "data.flip=maybe: input should be a valid boolean"),
         (["scheduler=steps", "scheduler.fractions=3"], "scheduler.fractions=3: input should be"),

@@ -15,6 +15,7 @@ from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
+from zoo.verbs.generate import export, generate
 from zoo.verbs.stages import stages
 from zoo.verbs.tokenizer import tokenizer
 
@@ -260,6 +261,8 @@ def merge(
 
 
 app.command()(stages)
+app.command()(generate)
+app.command()(export)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 outputs/ID/record.json   the record, there only when the run has ended
 outputs/ID/last.ckpt     the state from which it goes on, and its final weights
+outputs/ID/model/        of a model of running text: its configuration and tokenizer, for these weights
 """
 
 import datetime
@@ -41,9 +42,10 @@ from zoo.precision import RangeMonitor
 from zoo.refusals import delay_fits
 from zoo.tasks.base import Task
 from zoo.tasks.meter import Meter
+from zoo.trained import keep
 
 # What a sweep may tune on, by task.
-OBJECTIVES = {"classification": "val/acc"}
+OBJECTIVES = {"classification": "val/acc", "causal_lm": "val/bits_per_byte"}
 
 CURATED = ROOT / "leaderboards" / "records"
 
@@ -345,6 +347,8 @@ class Run:
             ranges=self.monitor.ranges() if self.monitor else None,
         )
         if self.is_main:
+            if self.config["task"]["name"] == "causal_lm":
+                keep(self.folder, task.net, self.data.tokenizer)
             summarise(loggers, record)
             write_record(record, self.folder / "record.json")
         return record

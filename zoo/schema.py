@@ -17,6 +17,7 @@ from zoo.leaderboard.boards import flatten
 from zoo.leaderboard.record import decides_result
 from zoo.precision.kinds import canonical_section
 from zoo.refusals import refuse
+from zoo.refusals.data import kind_of_model
 
 
 class _Section(BaseModel):
@@ -89,7 +90,7 @@ class DataSection(_Open):
     flip: bool = False
     num_workers: int = Field(0, ge=0)
     # Of text alone. A key that a section has not is not added to it.
-    objective: Literal["masked", "causal"] | None = Field(None, examples=["masked"])
+    objective: Literal["masked", "causal", "auto"] | None = Field(None, examples=["masked"])
     max_length: int = Field(128, ge=4, le=10**6)
     tokenizer: Literal["auto", "wordpiece", "bpe", "bert-base-uncased", "gpt2", "folder"] = "auto"
     vocab_size: int = Field(4096, ge=8, le=10**6)
@@ -98,6 +99,7 @@ class DataSection(_Open):
     folder: str | None = None
     eval_corpus: str | None = None
     train_documents: int | None = Field(None, gt=0)
+    train_bytes: int | None = Field(None, gt=0)
     eval_samples: int | None = Field(None, gt=0)
     eval_lengths: list[Annotated[int, Field(ge=4, le=10**6)]] = []
     skip_broken: bool = False
@@ -107,6 +109,13 @@ class DataSection(_Open):
     packing: bool = True
     end_of_text: bool = True
     within_documents: bool = False
+
+    @model_validator(mode="after")
+    def _leave_out_what_is_off(self) -> "DataSection":
+        # As in the model's section.
+        if self.train_bytes is None:
+            self.model_fields_set.discard("train_bytes")
+        return self
 
 
 class ScaleFrom(_Section):
@@ -229,8 +238,16 @@ def check(config: DictConfig) -> dict[str, Any]:
 def check_plain(plain: dict[str, Any]) -> dict[str, Any]:
     """Do what `check` does, for a configuration that is plain data already."""
     checked = validate(plain)
+    settle(checked)
     refuse(checked)
     return checked
+
+
+def settle(checked: dict[str, Any]) -> None:
+    """Replace what is to be decided by another section, so that a record says what was done."""
+    if checked["data"].get("objective") == "auto":
+        causal = kind_of_model(checked["model"]) == "causal"
+        checked["data"]["objective"] = "causal" if causal else "masked"
 
 
 def validate(plain: dict[str, Any]) -> dict[str, Any]:

@@ -295,3 +295,15 @@ def test_heavy_libraries_are_imported_where_they_are_used() -> None:
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {n.split(".")[0] for n in names} & heavy, path.name
+
+
+def test_bytes_of_training_text_are_counted_document_by_document(make: Make) -> None:
+    """Also those of the tokenizer; a split that is evaluated is whole."""
+    whole = make("data.objective=causal")
+    some = make("data.objective=causal", "data.train_bytes=40000")
+    read = int(some.splits["train"].text_bytes.sum())
+    assert 0 < read <= 40_000
+    after = int(whole.splits["train"].text_bytes[: len(some.splits["train"]) + 1].sum())
+    assert after > 40_000  # one more would have been too many
+    assert some.splits["test"].text_bytes.sum() == whole.splits["test"].text_bytes.sum()
+    assert some.tokenizer.sha256 != whole.tokenizer.sha256

@@ -159,7 +159,7 @@ def test_a_vggs_head() -> None:
 
 
 # timm's need a name; those that read words are cut where they are tested.
-NOT_IMAGES = {"timm", "bert", "mosaicbert"}
+NOT_IMAGES = {"timm", "bert", "mosaicbert", "biomedlm"}
 
 
 @pytest.mark.parametrize("option", sorted({*groups()["model"]} - NOT_IMAGES))

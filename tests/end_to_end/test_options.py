@@ -22,6 +22,7 @@ BIG = {
     "timm": ["data.image_size=32", "model.name=resnet10t"],
     "bert": (WORDS := ["data.max_length=16", "data.vocab_size=300", "data.eval_samples=8"]),
     "mosaicbert": WORDS,
+    "biomedlm": WORDS,
 }
 
 
@@ -126,7 +127,7 @@ def test_batch_norm_of_timm_has_a_batch(train_here: Train, tmp_path: Path) -> No
 @pytest.mark.parametrize("model", OPTIONS["model"])
 def test_every_model_is_a_pipeline_in_1_6_9(train_here: Train, model: str) -> None:
     special = next((v for k, v in BIG.items() if model.startswith(k)), ["model.width=2"])
-    has_norm = model not in ("timm", "bert", "mosaicbert")  # a word for it
+    has_norm = model not in ("timm", "bert", "mosaicbert", "biomedlm")  # a word for it
     norm = ["model.norm=group", "model.group_size=1"] if has_norm else []
     record = train_here(
         f"model={model}", *special, *norm, "trainer.max_epochs=null", "trainer.max_steps=10",
@@ -151,8 +152,9 @@ def test_every_model_is_a_pipeline_in_1_6_9(train_here: Train, model: str) -> No
             "+model.img_size=16", "+model.patch_size=8", "+model.depth=2",
         ],
         ["model=mosaicbert", *WORDS],
+        ["model=biomedlm", *WORDS],
     ],
-    ids=["resnet", "vit", "mosaicbert"],
+    ids=["resnet", "vit", "mosaicbert", "biomedlm"],
 )  # fmt: skip
 def test_delay_goes_with_every_precision_and_model(
     train_here: Train, model: list[str], precision: str, warmup: str

@@ -146,8 +146,14 @@ def test_a_killed_run_goes_on_with_its_order_of_texts_and_its_masks(tmp_path: Pa
     assert all(score is not None for score in scores)
 
 
+def test_a_killed_run_goes_on_with_its_blocks_and_its_dropout(tmp_path: Path) -> None:
+    words = ["model=biomedlm", "data.batch_size=8", "data.max_length=16", "data.vocab_size=300"]
+    words += ["data.within_documents=true", "data.eval_samples=16"]
+    kill_and_resume(tmp_path, [*KILLABLE[1:], "trainer.max_steps=90", *words], steps=20)
+
+
 def kill_and_resume(tmp_path: Path, typed: list[str], steps: int) -> Record:
-    """Return the record of an undisturbed run. Kill a run after so many steps, and compare it with one that was left alone."""
+    """Kill a run after so many steps, and compare it with one that was left alone: returned."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     done = start(whole, *typed)
     _, err = done.communicate(timeout=300)

@@ -20,6 +20,9 @@ A batch is a mapping:
     labels          (B, S) int64, as transformers has them: label i is token i, which position i - 1
                     predicts; -100 for padding and for the first of a row, which nothing predicts
     lengths         B numbers: real tokens of each row
+    targets         (M,) int64, places in B x S of the labels that are no -100; None where these are
+                    all but the first of each row
+    predicted       B numbers: targets of each row
     bytes           UTF-8 bytes of the labels' text, for bits per byte
     document_ids    (B, S) int64, only with `within_documents`: attention is kept inside equal ids
     position_ids    (B, S) int64, likewise: places counted from the document's or the row's begin
@@ -162,13 +165,17 @@ class CausalTextData(TextData):
             position_BS = places_BS - np.maximum(first_BS, begins_B[:, None])
             batch["document_ids"] = torch.from_numpy(documents_BS - documents_BS[:, :1])
             batch["position_ids"] = torch.from_numpy(position_BS)
-        targets = labels_BS[labels_BS != IGNORED]
+        is_target_BS = labels_BS != IGNORED
+        predicted_B = is_target_BS.sum(1)
+        is_whole = bool((predicted_B == len(place_S) - 1).all())
         return batch | {
             "input_ids": torch.from_numpy(ids_BS),
             "attention_mask": None if real_BS.all() else torch.from_numpy(real_BS.astype(np.int64)),
             "labels": torch.from_numpy(labels_BS),
             "lengths": lengths_B.tolist(),
-            "bytes": int(self.tokenizer.token_bytes[targets].sum()),
+            "targets": None if is_whole else torch.from_numpy(np.flatnonzero(is_target_BS)),
+            "predicted": predicted_B.tolist(),
+            "bytes": int(self.tokenizer.token_bytes[labels_BS[is_target_BS]].sum()),
         }
 
 

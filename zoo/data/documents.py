@@ -5,6 +5,7 @@ counted: documents without a letter, and broken lines where that was asked for.
 """
 
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -117,3 +118,20 @@ def _paragraphs(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
             part = []
     if part:
         yield first, b"".join(part)
+
+
+def first(
+    texts: Iterable[str], documents: int | None = None, text_bytes: int | None = None
+) -> Iterator[str]:
+    """Yield the first texts: so many at most, of so many bytes together at most.
+
+    >>> list(first(["one", "three", "x"], text_bytes=8)), list(first(["one", "three"], 1))
+    (['one', 'three'], ['one'])
+    """
+    read = 0
+    for text in itertools.islice(texts, documents):
+        if text_bytes is not None:
+            read += len(text.encode())
+            if read > text_bytes:
+                return
+        yield text

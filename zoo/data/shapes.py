@@ -36,7 +36,7 @@ def arguments_without_files(
     """
     if section["_target_"] == "zoo.data.text":
         task = {"max_length": section["max_length"]}
-        if section["objective"] == "masked":
+        if section["objective"] != "causal":
             task["eval_lengths"] = tuple(section["eval_lengths"])
         model = {
             "max_length": max(section["max_length"], *section["eval_lengths"], 0),

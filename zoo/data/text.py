@@ -15,7 +15,7 @@ from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, g
 from zoo.data.tokens import Tokens, tokenised
 
 # What `data.tokenizer=auto` means, and the tokenizers whose files are looked for in data.root.
-AUTO = {"masked": "wordpiece", "causal": "bpe"}
+AUTO = {"masked": "wordpiece", "causal": "bpe", "auto": "wordpiece"}
 GIVEN: dict[str, tuple[str, tuple[str, ...], Callable[..., TextTokenizer]]] = {
     "bert-base-uncased": ("google-bert/bert-base-uncased", ("vocab.txt",), bert_base_uncased),
     "gpt2": ("openai-community/gpt2", ("vocab.json", "merges.txt"), gpt2),
@@ -39,6 +39,7 @@ def text(
     folder: str | None = None,
     eval_corpus: str | None = None,
     train_documents: int | None = None,
+    train_bytes: int | None = None,
     eval_samples: int | None = None,
     eval_lengths: Sequence[int] = (),
     skip_broken: bool = False,
@@ -66,6 +67,7 @@ def text(
         AUTO[objective] if tokenizer == "auto" else tokenizer,
         source,
         train_documents,
+        train_bytes,
         vocab_size=vocab_size,
         root=root,
         cache_dir=cache_dir,
@@ -75,6 +77,7 @@ def text(
         split: tokenised(
             train if split == "train" else held_out, split, made, cache_dir=cache_dir,
             documents=train_documents if split == "train" else None,
+            text_bytes=train_bytes if split == "train" else None,
         )
         for split in SPLITS
     }  # fmt: skip
@@ -87,7 +90,7 @@ def text(
         "eval_samples": eval_samples,
         "bucket": bucket,
     }
-    if objective == "masked":
+    if objective != "causal":  # auto, where no model says otherwise, is masked
         return MaskedTextData(
             corpus, splits, made, rate=Rate(mask_rate, mask_rate_end), eval_lengths=eval_lengths,
             **shared,
@@ -102,6 +105,7 @@ def _tokenizer(
     kind: str,
     corpus: Corpus,
     documents: int | None,
+    text_bytes: int | None,
     *,
     vocab_size: int,
     root: str,
@@ -113,7 +117,9 @@ def _tokenizer(
         return from_folder(folder)
     if kind in GIVEN:
         return given(kind, root, cache_dir)
-    return trained_on(corpus, kind, vocab_size, documents=documents, cache_dir=cache_dir)
+    return trained_on(
+        corpus, kind, vocab_size, documents=documents, text_bytes=text_bytes, cache_dir=cache_dir
+    )
 
 
 def given(name: str, root: str, cache_dir: str) -> TextTokenizer:

@@ -11,13 +11,13 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from zoo.data.corpus import Corpus
+from zoo.data.documents import first
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -307,15 +307,18 @@ def trained_on(
     vocab_size: int,
     *,
     documents: int | None,
+    text_bytes: int | None = None,
     cache_dir: str,
     progress: bool = False,
 ) -> TextTokenizer:
-    """Return a tokenizer trained on a corpus' training split, on so many documents at most."""
+    """Return a tokenizer trained on a corpus' training split, on so many documents and bytes at most."""
 
     def texts() -> Iterator[str]:
-        return islice(corpus.documents("train"), documents)
+        return first(corpus.documents("train"), documents, text_bytes)
 
     key = f"{corpus.key} {documents}"
+    if text_bytes is not None:
+        key += f" {text_bytes}"
     return trained(kind, texts, vocab_size, key=key, cache_dir=cache_dir, progress=progress)
 
 

@@ -11,7 +11,6 @@ folder is filled beside its place and renamed: a reader sees all of it or nothin
 import contextlib
 import fcntl
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from zoo.data.corpus import Corpus
-from zoo.data.documents import LeftOut
+from zoo.data.documents import LeftOut, first
 from zoo.data.tokenizers import TextTokenizer, batched
 
 FORMAT = 1  # raised when the files' content changes
@@ -78,6 +77,7 @@ def tokenised(
     *,
     cache_dir: str,
     documents: int | None = None,
+    text_bytes: int | None = None,
 ) -> Tokens:
     """Return a split's tokens, from the cache or made now.
 
@@ -87,11 +87,14 @@ def tokenised(
         tokenizer: makes the tokens.
         cache_dir: the cache's folder.
         documents: take so many documents at most.
+        text_bytes: take the first documents that have so many bytes of text at most.
 
     Raises:
         UserError: what reading the corpus may raise.
     """
     words = f"{FORMAT} {corpus.key} {split} {documents} {tokenizer.sha256}"
+    if text_bytes is not None:
+        words += f" {text_bytes}"
     key = hashlib.sha256(words.encode()).hexdigest()[:24]
     folder = Path(cache_dir) / "tokens" / key
     with _alone(folder) as locked:
@@ -101,7 +104,7 @@ def tokenised(
         found = _load(folder)
         if found is None:
             left_out = LeftOut()
-            texts = itertools.islice(corpus.documents(split, left_out), documents)
+            texts = first(corpus.documents(split, left_out), documents, text_bytes)
             store(texts, tokenizer, folder, left_out)
             found = _load(folder)
             assert found is not None, "it was written just now"

@@ -22,6 +22,11 @@ from zoo.leaderboard.frontier import Group, group_key, hardware_class
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import Problem, Stored, scan
 
+# What a run is told by, in this order, where it has them.
+SCORES = (
+    "test/acc", "val/acc", "test/bits_per_byte", "val/bits_per_byte", "test/loss", "val/loss",
+)  # fmt: skip
+
 
 def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Table:
     """Return a board as a table, best quality first; `*` marks the Pareto frontier.
@@ -127,7 +132,7 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
     table.add_row(
         "trained", Text(" + ".join(w for w in words if w != "none") + f", seed {record.seed}")
     )
-    scores = [(k, record.metrics.get(k)) for k in ("test/acc", "val/acc", "test/loss", "val/loss")]
+    scores = [(k, record.metrics.get(k)) for k in SCORES]
     table.add_row(
         "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
     )
@@ -156,7 +161,7 @@ def one_line(record: Record) -> str:
     quality = next(
         (
             f", {_score(k, v)}"
-            for k in ("test/acc", "test/loss")
+            for k in ("test/acc", "test/bits_per_byte", "test/loss")
             if (v := record.metrics.get(k)) is not None
         ),
         "",

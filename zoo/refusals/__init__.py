@@ -47,6 +47,7 @@ from zoo.refusals.rule import Rule
 from zoo.refusals.training import (
     batch_norm_has_a_batch,
     devices_share_a_batch,
+    flash_computes_in_16_bits,
     one_clock,
     online_norm_has_one_stream,
     online_norm_keeps_gradients,
@@ -95,6 +96,7 @@ RULES: tuple[Rule, ...] = (
     shared_weights_are_not_rounded,
     shared_weights_are_updated_by_element,
     shared_weights_are_not_watched,
+    flash_computes_in_16_bits,
 )
 
 

@@ -6,26 +6,22 @@ from zoo.refusals.rule import BUDGETS, Section
 TAKES_TEXT = {
     "zoo.models.mosaicbert.": "masked",
     "zoo.models.bert.": "masked",
+    "zoo.models.biomedlm.": "causal",
 }
 # What each task learns from.
-LEARNS_FROM = {"ClassificationTask": "images", "MaskedLMTask": "masked"}
+LEARNS_FROM = {"ClassificationTask": "images", "MaskedLMTask": "masked", "CausalLMTask": "causal"}
 # How each is called, and what brings it.
 KINDS_OF_DATA = {
     "images": ("images", "data=digits", "model=resnet8", "task=classification"),
     "masked": ("text with masked words", "data=text", "model=mosaicbert", "task=masked_lm"),
-    # Of which no model of the zoo learns yet.
-    "causal": (
-        "running text",
-        "",
-        "data.objective=masked model=mosaicbert",
-        "data.objective=masked",
-    ),
+    "causal": ("running text", "data=text", "model=biomedlm", "task=causal_lm"),
 }
 
 
 def kind_of_data(data: Section) -> str:
     """Return what a data set is of: images, or text that is masked or causal."""
-    return str(data.get("objective") or "images")
+    objective = data.get("objective") or "images"
+    return "masked" if objective == "auto" else str(objective)  # else it is settled: zoo.schema
 
 
 def kind_of_model(model: Section) -> str:
@@ -38,9 +34,11 @@ def a_model_has_its_data(data: Section, model: Section) -> str | None:
     given, taken = kind_of_data(data), kind_of_model(model)
     if given == taken:
         return None
+    is_image = "images" in (given, taken)
+    other = KINDS_OF_DATA[taken][1] if is_image else f"data.objective={taken}"
     return (
         f"model={model['name']}: takes {KINDS_OF_DATA[taken][0]}, and data={data['name']} is "
-        f"{KINDS_OF_DATA[given][0]}; type {KINDS_OF_DATA[taken][1]}, or {KINDS_OF_DATA[given][2]}"
+        f"{KINDS_OF_DATA[given][0]}; type {other}, or {KINDS_OF_DATA[given][2]}"
     )
 
 

@@ -77,6 +77,16 @@ def rounding_sees_the_products(precision: Section, trainer: Section) -> str | No
     )
 
 
+def flash_computes_in_16_bits(model: Section, precision: Section) -> str | None:
+    is_flash = model.get("attention_kernel") == "flash"
+    if not is_flash or str(precision.get("lightning", "")).startswith(("bf16", "16")):
+        return None
+    return (
+        f"model.attention_kernel=flash: computes in 16 bits, and precision={precision['name']} does "
+        "not; type precision=bf16 or model.attention_kernel=auto"
+    )
+
+
 def the_monitor_sees_the_products(callbacks: Section, trainer: Section) -> str | None:
     if not callbacks.get("ranges") or not trainer["compile"]:
         return None

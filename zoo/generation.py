@@ -1,0 +1,214 @@
+"""Text from a trained language model, many prompts at once, and the same text again.
+
+    next token = argmax_v ( logit_v / T + g_v ),   g_v = -log(-log u_v),  u_v uniform in (0, 1)
+
+is a draw from softmax(logits / T) (Gumbel 1954); T = 0 leaves out the noise. The noise of a prompt
+comes from the seed and from the prompt's place alone, so other prompts in its batch change nothing.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from zoo.errors import UserError
+from zoo.seeding import generator
+from zoo.trained import Trained
+
+SAMPLE = 7  # the first word of the streams of noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How text is made.
+
+    Attributes:
+        max_new_tokens: at most; the end-of-text token ends a text before.
+        temperature: T; 0: the likeliest token each time.
+        seed: of the noise.
+        batch_size: prompts at once.
+        begins: put the end-of-text token before a prompt, as before the documents of training.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    seed: int = 0
+    batch_size: int = 8
+    begins: bool = True
+
+
+@dataclass(frozen=True)
+class Text:
+    """What became of a prompt; `ended` says whether the model ended the text itself."""
+
+    place: int
+    prompt: str
+    text: str
+    tokens: int
+    ended: bool
+
+
+class _Noise(LogitsProcessor):
+    """Gumbel noise, a stream for each row."""
+
+    def __init__(self, places: Sequence[int], settings: Settings) -> None:
+        self.temperature = settings.temperature
+        self.streams = [generator(SAMPLE, settings.seed, place) for place in places]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        u = torch.stack([torch.rand(scores.shape[1], generator=g) for g in self.streams])
+        tiny = torch.finfo(u.dtype).tiny
+        noise = -(-u.clamp_min(tiny).log()).clamp_min(tiny).log()
+        return scores / self.temperature + noise.to(scores.device)
+
+
+def encode(
+    trained: Trained, prompts: Sequence[str], settings: Settings, names: Sequence[str]
+) -> Any:
+    """Return the tokens of prompts.
+
+    Args:
+        trained: whose tokenizer and context count.
+        prompts: texts.
+        settings: how text is made.
+        names: of the prompts, for messages.
+
+    Raises:
+        UserError: a prompt is empty, or longer than the context that is left.
+    """
+    context = trained.model.config.n_positions
+    encoded = trained.tokenizer.encode(list(prompts))
+    for name, prompt, ids in zip(names, prompts, encoded, strict=True):
+        if not prompt.strip() or not ids:
+            raise UserError(f'{name}: is empty; type e.g. --prompt "Thrombin is"')
+        if settings.begins:
+            ids.insert(0, trained.tokenizer.end_of_text)  # type: ignore[arg-type]
+        left = context - len(ids)
+        if left < 1:
+            raise UserError(
+                f"{name}: has {len(ids)} tokens, and the model's context {context}; type a prompt of "
+                f"at most {context - 1} tokens"
+            )
+        if settings.max_new_tokens > left:
+            raise UserError(
+                f"--max-new-tokens {settings.max_new_tokens}: {name} has {len(ids)} tokens of the "
+                f"model's context of {context}; type --max-new-tokens {left}"
+            )
+    return encoded
+
+
+def generate(
+    trained: Trained, encoded: Sequence[list[int]], places: Sequence[int], settings: Settings
+) -> list[list[int]]:
+    """Return the new tokens of each prompt, of one batch.
+
+    Args:
+        trained: the model.
+        encoded: tokens of the prompts; shorter ones are padded at their begin.
+        places: of the prompts, which name their noise.
+        settings: how text is made.
+    """
+    end = trained.tokenizer.end_of_text
+    assert end is not None
+    device = trained.model.device
+    width = max(map(len, encoded))
+    ids = torch.tensor([[end] * (width - len(e)) + e for e in encoded], device=device)
+    mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=device)
+    noise = LogitsProcessorList([_Noise(places, settings)] if settings.temperature else [])
+    with torch.inference_mode():
+        made = trained.model.generate(
+            ids, attention_mask=mask, do_sample=False, use_cache=True, logits_processor=noise,
+            max_new_tokens=settings.max_new_tokens, eos_token_id=end, pad_token_id=end,
+        )  # fmt: skip
+    rows = made[:, width:].tolist()
+    return [row[: row.index(end) + 1] if end in row else row for row in rows]
+
+
+def texts(
+    trained: Trained,
+    prompts: Sequence[str],
+    settings: Settings,
+    names: Sequence[str],
+    first: int = 0,
+) -> Iterator[list[Text]]:
+    """Yield the texts of prompts, batch by batch; all prompts are checked before the first.
+
+    Args:
+        trained: the model.
+        prompts: texts.
+        settings: how text is made.
+        names: of the prompts, for messages.
+        first: the prompt to begin with, the first of a batch.
+
+    Raises:
+        UserError: see `encode`.
+    """
+    encoded = encode(trained, prompts, settings, names)
+    end = trained.tokenizer.end_of_text
+    for begin in range(first, len(prompts), settings.batch_size):
+        places = range(begin, min(begin + settings.batch_size, len(prompts)))
+        batch = []
+        rows = generate(trained, [encoded[p] for p in places], places, settings)
+        for place, row in zip(places, rows, strict=True):
+            ended = bool(row) and row[-1] == end
+            said = trained.tokenizer.decode(row[:-1] if ended else row)
+            batch.append(Text(place, prompts[place], said, len(row), ended))
+        yield batch
+
+
+# -- into a file, and on from where it ends --------------------------------------------------------
+
+
+def into_file(
+    trained: Trained, prompts: Sequence[str], settings: Settings, names: Sequence[str], out: Path
+) -> Iterator[int]:
+    """Write a line of JSON for each prompt; yield how many there are, whenever there are more.
+
+    A file that is there already is gone on with: its whole batches are kept, what follows is made
+    again, so that it ends with the same bytes wherever it was cut off.
+
+    Raises:
+        UserError: the file is of other prompts, settings or weights; and see `encode`.
+    """
+    encode(trained, prompts, settings, names)  # what is wrong with them is said before a file is
+    about = json.dumps({**asdict(settings), "model": trained.fingerprint}, sort_keys=True)
+    kept = _kept(out, about, prompts, settings.batch_size)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with open(out, "wb") as file:
+        file.write("".join(line + "\n" for line in [about, *kept]).encode())
+        file.flush()
+        yield len(kept)
+        for batch in texts(trained, prompts, settings, names, first=len(kept)):
+            lines = [json.dumps(asdict(text), ensure_ascii=False) + "\n" for text in batch]
+            file.write("".join(lines).encode())
+            file.flush()
+            yield batch[-1].place + 1
+
+
+def _kept(out: Path, about: str, prompts: Sequence[str], batch_size: int) -> list[str]:
+    """Return the lines of a file that are whole and in whole batches."""
+    if not out.exists():
+        return []
+    lines = out.read_bytes().decode(errors="replace").split("\n")[:-1]  # the last one is not whole
+    if not lines:
+        return []
+    other = f"--out {out}: holds texts of other prompts, settings or weights; type another --out"
+    if lines[0] != about:
+        raise UserError(other)
+    done = lines[1:]
+    if len(done) > len(prompts):
+        raise UserError(other)
+    for line, prompt in zip(done, prompts, strict=False):
+        try:
+            same = json.loads(line)["prompt"] == prompt
+        except (ValueError, KeyError, TypeError):
+            same = False
+        if not same:
+            raise UserError(other)
+    whole = len(done) if len(done) == len(prompts) else len(done) // batch_size * batch_size
+    return done[:whole]

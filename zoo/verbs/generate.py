@@ -1,0 +1,140 @@
+"""`zoo generate`: text from a trained language model; `zoo export`: the model for Hugging Face."""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from zoo.errors import UserError, first_line
+
+DISCLAIMER = (
+    "What follows is made up by a language model. It may be wrong in every word and is no medical "
+    "advice."
+)
+
+Checkpoint = Annotated[
+    str, typer.Option(help="folder of a run, outputs/ID; of save_pretrained; or a name on the hub")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of text")]
+
+
+def generate(
+    checkpoint: Checkpoint,
+    prompt: Annotated[list[str] | None, typer.Option(help="may be typed several times")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="a prompt a line, or JSON lines with a `prompt`")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="of --file: JSON lines; goes on where it was cut off")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="tokens of a text at most")] = 64,
+    temperature: Annotated[
+        float, typer.Option(min=0, help="0: the likeliest token each time; 1: as they are likely")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="of the draws")] = 0,
+    batch_size: Annotated[int, typer.Option(min=1, help="prompts at once")] = 8,
+    begin: Annotated[
+        bool | None,
+        typer.Option("--begin/--no-begin", help="an end-of-text token first; as in training"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a model go on with a prompt, or with every prompt of a file."""
+    if (not prompt) == (file is None):
+        raise UserError('zoo generate: type --prompt "...", or --file FILE with --out FILE')
+    if (file is None) != (out is None):
+        raise UserError(
+            "zoo generate: --file and --out go together; type --file FILE --out FILE.jsonl"
+        )
+    prompts, names = _prompts(prompt, file)
+    from zoo.generation import Settings, into_file, texts
+
+    trained = _load(checkpoint)
+    settings = Settings(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        seed=seed,
+        batch_size=batch_size,
+        begins=bool(trained.begins) if begin is None else begin,
+    )
+    if out is None:
+        for number, batch in enumerate(texts(trained, prompts, settings, names)):
+            if not number:
+                print(DISCLAIMER, file=sys.stderr)
+            for text in batch:
+                print(json.dumps(vars(text)) if as_json else f"{text.prompt}{text.text}")
+        return
+    for number, done in enumerate(into_file(trained, prompts, settings, names, out)):
+        if not number:
+            print(DISCLAIMER, file=sys.stderr)
+        print(f"{done} of {len(prompts)} prompts", file=sys.stderr)
+    print(json.dumps({"written": str(out)}) if as_json else f"{len(prompts)} texts in {out}")
+
+
+def export(
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="a folder that is not there yet")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a trained language model and its tokenizer in Hugging Face's format."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"--out {out}: is not empty; type a folder that is not there yet")
+    trained = _load(checkpoint)
+    scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        trained.model.save_pretrained(scratch)
+        trained.tokenizer.save(scratch)
+        scratch.replace(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    count = trained.model.num_parameters()
+    if as_json:
+        print(json.dumps({"written": str(out), "parameters": count}))
+    else:
+        print(f"{count:,} parameters in {out}: AutoModelForCausalLM.from_pretrained({str(out)!r})")
+
+
+def _load(checkpoint: str) -> Any:
+    from transformers.utils import logging
+
+    from zoo.trained import load_trained
+
+    logging.disable_progress_bar()
+    return load_trained(checkpoint)
+
+
+def _prompts(typed: list[str] | None, file: Path | None) -> tuple[list[str], list[str]]:
+    """Return prompts and what each is called in a sentence."""
+    if file is None:
+        assert typed
+        return typed, [f"--prompt {_short(text)!r}" for text in typed]
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"--file {file}: cannot be read ({first_line(error)}); type a file of UTF-8 text"
+        ) from None
+    if not lines:
+        raise UserError(f"--file {file}: is empty; write a prompt a line into it")
+    names = [f"--file {file} line {number}" for number in range(1, len(lines) + 1)]
+    if file.suffix == ".jsonl":
+        return [_prompt_of(line, name) for line, name in zip(lines, names, strict=True)], names
+    return lines, names
+
+
+def _prompt_of(line: str, name: str) -> str:
+    try:
+        prompt = json.loads(line)["prompt"]
+    except (ValueError, KeyError, TypeError):
+        prompt = None
+    if not isinstance(prompt, str):
+        raise UserError(f'{name}: is no JSON with a prompt; write {{"prompt": "Thrombin is"}}')
+    return prompt
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 30 else f"{text[:27]}..."
