@@ -112,6 +112,22 @@ def _as_json(filled: View) -> dict[str, Any]:
 
 
 @app.command()
+def claims(
+    paper: Annotated[
+        str | None,
+        typer.Option(help="of one paper: a file of leaderboards/claims, e.g. format_169"),
+    ] = None,
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Print each paper's claims, what was measured here, and whether they hold."""
+    from zoo.verbs.claims import run
+
+    run(paper, output_dir, leaderboards, as_json)
+
+
+@app.command()
 def page(
     out: Annotated[Path, typer.Option(help="folder of the page")] = Path("site"),
     output_dir: OutputDir = Path("outputs"),

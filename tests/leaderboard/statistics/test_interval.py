@@ -92,11 +92,15 @@ def test_power_is_the_share_of_intervals_beyond_the_threshold(distance: float, n
 
 @given(st.floats(0.15, 5), st.floats(0.5, 2))
 def test_seeds_needed_is_the_least_number_with_the_power(distance: float, std: float) -> None:
-    n = seeds_needed(distance, std)
+    n = seeds_needed(distance, std=std)
     assert n is not None
     assert power(distance, std, n) >= 0.8
     assert n == 2 or power(distance, std, n - 1) < 0.8
 
 
 def test_no_number_of_seeds_decides_where_there_is_no_distance() -> None:
-    assert seeds_needed(0.0, 1.0) is None
+    assert seeds_needed(0.0, std=1.0) is None
+    within, beyond = seeds_needed(1.0, 1.0, std=1.0), seeds_needed(1.0, std=1.0)
+    assert within is not None
+    assert beyond is not None
+    assert within > beyond  # two bounds to keep clear of

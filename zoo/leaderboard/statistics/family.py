@@ -12,7 +12,7 @@ the gain over log c, as in Bjontegaard's comparison of video codecs (2001, VCEG-
 of resampled means over the seeds of every group (`bootstrap.py`), with q and c held fixed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -140,7 +140,14 @@ def _positions(low: float, high: float, wanted: float | None) -> "np.ndarray | N
     return np.linspace(low, high, POINTS) if wanted is None else np.array([wanted])
 
 
-def _measure(function, mine, other, level, draws, seed):  # type: ignore[no-untyped-def]
+def _measure(
+    function: "Callable[[np.ndarray, np.ndarray], float]",
+    mine: _Curves,
+    other: _Curves,
+    level: float,
+    draws: int,
+    seed: int,
+) -> tuple[float, Interval | None]:
     import numpy as np
 
     value = function(mine.mean, other.mean)

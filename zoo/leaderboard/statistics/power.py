@@ -26,16 +26,24 @@ def power(distance: float, std: float, n: int, level: float = LEVEL) -> float:
 
 
 def seeds_needed(
-    distance: float, std: float, wanted: float = POWER, level: float = LEVEL
+    *distances: float, std: float, wanted: float = POWER, level: float = LEVEL
 ) -> int | None:
-    """Return the least number of seeds with this power; None where 1,000 are too few."""
-    if power(distance, std, MOST_SEEDS, level) < wanted:
+    """Return the least number of seeds with this power; None where 1,000 are too few.
+
+    Args:
+        distances: of the mean to each threshold that the interval has to keep clear of: one, or for
+            being within bounds two. (Missing either is at most as likely as the sum.)
+        std: of one seed's value.
+        wanted, level: the power, and the level of the interval.
+    """
+
+    def enough(n: int) -> bool:
+        return sum(1 - power(d, std, n, level) for d in distances) <= 1 - wanted
+
+    if not enough(MOST_SEEDS):
         return None
     low, high = 2, MOST_SEEDS  # power grows with n, so halving finds it
     while low < high:
         middle = (low + high) // 2
-        if power(distance, std, middle, level) >= wanted:
-            high = middle
-        else:
-            low = middle + 1
+        low, high = (low, middle) if enough(middle) else (middle + 1, high)
     return low
