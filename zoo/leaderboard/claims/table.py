@@ -10,9 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from zoo.leaderboard.boards import show, show_number
-from zoo.leaderboard.claims.judge import Judged, Outcome
+from zoo.leaderboard.claims.judge import Judged, Outcome, Verdict
 
-STYLES = {"holds": "green", "fails": "red", "undecided": "yellow", "no runs": "dim"}
+STYLES: dict[Verdict, str] = {
+    "holds": "green",
+    "fails": "red",
+    "undecided": "yellow",
+    "no runs": "dim",
+}
 SIGNS = {"at_least": "≥", "at_most": "≤", "more_than": ">", "less_than": "<", "within": "within ±"}
 
 
