@@ -1,6 +1,7 @@
 """Boards and records as tables that fit a terminal."""
 
 import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from zoo.leaderboard.record import Record
 from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import Problem, Stored, scan
 
+WIDE = 100  # columns of a terminal that has room for every cost
+
 
 def board_table(
     filled: View,
@@ -34,6 +37,7 @@ def board_table(
     sure: Certainty | None = None,
     *,
     baseline: bool = False,
+    narrow: bool = False,
 ) -> Table:
     """Return a board as a table, best quality first; `*` marks the Pareto frontier.
 
@@ -43,6 +47,8 @@ def board_table(
         stored: the records, for where they stand.
         sure: how sure its frontier is.
         baseline: show the distance to the baseline in the place of costs.
+        narrow: leave out the standard deviation, which the interval has in it, and all costs but the
+            one that is ranked against.
     """
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left"
@@ -50,18 +56,21 @@ def board_table(
     table.add_column("", no_wrap=True)
     quality_key = filled.board.quality.key
     for column in filled.columns:
-        table.add_column(_heading(column, filled.columns))
-    width = max(
-        (len(show_cell(g.cells[quality_key], filled.board.quality)) for g in groups), default=0
-    )
-    table.add_column(filled.board.quality.label, justify="right", min_width=width)
+        table.add_column(_heading(column, filled.columns), overflow="fold")
+    costs = [] if baseline else [filled.cost] if narrow else filled.board.costs
+    cells = {g.key: g.cells[quality_key] for g in groups}
+    if narrow:
+        cells = {key: _mean_of(cell) for key, cell in cells.items()}
+    width = max((len(show_cell(cell, filled.board.quality)) for cell in cells.values()), default=0)
+    label = textwrap.fill(filled.board.quality.label, max(width, 9), break_long_words=False)
+    table.add_column(label, justify="right", no_wrap=True)
     table.add_column("95%", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
     table.add_column("sure", justify="right")
     if baseline:
         table.add_column("vs baseline", justify="right")
         table.add_column("p (Holm)", justify="right")
-    for axis in [] if baseline else filled.board.costs:
+    for axis in costs:
         table.add_column(axis.label, justify="right")
     curated = {id(s.record) for s in stored if s.curated}
     # Said once below the table where it is the same for all rows: 80 columns are few.
@@ -75,7 +84,7 @@ def board_table(
             "*" if group.on_frontier else "",
             *(show(get(group.config, c)) for c in filled.columns),
         ]
-        row.append(show_cell(quality, filled.board.quality))
+        row.append(show_cell(cells[group.key], filled.board.quality))
         row.append(show_interval(quality, filled.board.quality))
         few = "!" if len(group.records) < max(2, filled.board.minimum_seeds) else ""
         row.append(f"{len(group.records)}{few}" + (f" ({diverged} diverged)" if diverged else ""))
@@ -84,7 +93,7 @@ def board_table(
         if baseline:
             row += _against_baseline(filled, group, sure)
         else:
-            row += [show_cell(_mean_of(group.cells[a.key]), a) for a in filled.board.costs]
+            row += [show_cell(_mean_of(group.cells[a.key]), a) for a in costs]
         if len(places) > 1:
             row.append(_where(group, curated))
         # Text, not markup: a name with brackets in it is only a name.
@@ -139,7 +148,8 @@ def print_board(
         console.print(f"{filled.board.title}: {_nothing(filled, stored)}", markup=False)
         return
     shown = [g for i, g in enumerate(filled.groups) if not top or i < top or g.on_frontier]
-    console.print(board_table(filled, shown, stored, sure, baseline=baseline))
+    narrow = console.width < WIDE
+    console.print(board_table(filled, shown, stored, sure, baseline=baseline, narrow=narrow))
     for row in filled.board.reported:
         value = f"{100 * row.quality:.2f}" if filled.board.quality.percent else f"{row.quality:g}"
         source = row.source if row.verified else f"{row.source}; not verified"
@@ -150,7 +160,7 @@ def print_board(
     n1 = sum(len(g.records) == 1 for g in filled.groups)
     notes = [
         f"* on the Pareto frontier against {filled.cost.label}",
-        f"mean ± standard deviation over n seeds, and the mean's interval ({METHOD})",
+        f"mean {'' if narrow else '± standard deviation '}over n seeds, and its interval ({METHOD})",
     ]
     places = {_where(g, {id(s.record) for s in stored if s.curated}) for g in filled.groups}
     if len(places) == 1:
@@ -164,6 +174,8 @@ def print_board(
         notes.append(f"vs baseline: mean difference to {base} over the seeds of both")
     if filled.board.target is not None:
         notes.append(str(filled.board.target))
+    if narrow and len(filled.board.costs) > 1 and not baseline:
+        notes.append(f"a terminal of {WIDE} columns shows all costs")
     if hidden:
         notes.append(f"{hidden:,} rows more with --top 0")
     if n1:
