@@ -12,6 +12,9 @@ from rich.console import Console
 import zoo
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
+from zoo.leaderboard.certainty import Certainty, certainty
+from zoo.leaderboard.frontier import Cell
+from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
@@ -64,6 +67,9 @@ def board(
         str | None, typer.Option(help="rank against this cost, e.g. flops/total")
     ] = None,
     top: Annotated[int, typer.Option(min=0, help="rows beside the frontier's; 0: all")] = 30,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="the distance to the board's baseline, not the costs")
+    ] = False,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
@@ -71,6 +77,8 @@ def board(
     """Print a board: mean, spread and n over seeds, and the Pareto frontier marked."""
     boards = load_boards(leaderboards)
     chosen = [choose(boards, name)] if name else list(boards.values())
+    if baseline and name and chosen[0].baseline is None:
+        raise UserError(f"--baseline: board {name} has no baseline; add baseline: to {name}.yaml")
     stored, problems = scan(output_dir, leaderboards / "records", curves=curves_needed(chosen))
     records = [s.record for s in stored]
     costs = {axis.key for item in chosen for axis in item.costs}
@@ -82,20 +90,33 @@ def board(
         has_cost = name is not None or cost in {a.key for a in item.costs}
         views.append(view(item, records, cost if has_cost else None))
     if as_json:
-        print(json.dumps([_as_json(v) for v in views], indent=1))
+        print(json.dumps([_as_json(v, certainty(v)) for v in views], indent=1))
         return
     console = Console()
     with_records = [v for v in views if v.groups]
     for filled in views if name else with_records:
-        print_board(console, filled, stored, top=top)
+        sure = certainty(filled) if filled.groups else None
+        against = baseline and filled.board.baseline is not None
+        print_board(console, filled, stored, sure, top=top, baseline=against)
     if not name and not with_records:
         print("No records yet; make one with: python train.py")
     print_problems(console, problems)
 
 
-def _as_json(filled: View) -> dict[str, Any]:
+def _as_json(filled: View, sure: Certainty) -> dict[str, Any]:
+    def cell(of: Cell) -> dict[str, Any]:
+        interval = dataclasses.asdict(of.interval) if of.interval is not None else None
+        return {**dataclasses.asdict(of), "interval": interval}
+
+    def against(key: str) -> dict[str, Any] | None:
+        paired, p = sure.against_baseline.get(key, (None, None))
+        return {**dataclasses.asdict(paired), "p_holm": p} if paired is not None else None
+
     return {
         "board": filled.board.name,
+        "paper": filled.board.paper,
+        "interval_method": METHOD,
+        "reported": [row.model_dump() for row in filled.board.reported],
         "cost": filled.cost.key,
         "target": filled.board.target.model_dump() if filled.board.target else None,
         "groups": [
@@ -105,11 +126,29 @@ def _as_json(filled: View) -> dict[str, Any]:
                 "on_frontier": g.on_frontier,
                 "seeds": g.seeds,
                 "records": [r.id for r in g.records],
-                "metrics": {k: dataclasses.asdict(c) for k, c in g.cells.items()},
+                "probability": sure.membership.get(g.key),
+                "against_baseline": against(g.key),
+                "metrics": {k: cell(c) for k, c in g.cells.items()},
             }
             for g in filled.groups
         ],
     }
+
+
+@app.command()
+def claims(
+    paper: Annotated[
+        str | None,
+        typer.Option(help="of one paper: a file of leaderboards/claims, e.g. format_169"),
+    ] = None,
+    output_dir: OutputDir = Path("outputs"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Print each paper's claims, what was measured here, and whether they hold."""
+    from zoo.verbs.claims import run
+
+    run(paper, output_dir, leaderboards, as_json)
 
 
 @app.command()

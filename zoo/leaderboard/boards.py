@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.frontier import Cell, Direction, Group, cell_of, frontier, hardware_class
-from zoo.leaderboard.record import Record
+from zoo.leaderboard.record import Finite, Record
 from zoo.leaderboard.target import KEYS as TARGET_KEYS
 from zoo.leaderboard.target import Target
 
@@ -27,13 +27,34 @@ class Axis(BaseModel):
     percent: bool = False
 
 
+class Baseline(BaseModel):
+    """The rows that others are compared with, seed by seed: `where`, alike in the keys `within`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    where: dict[str, Any] = Field(min_length=1)
+    within: list[str] = []
+
+
+class Reported(BaseModel):
+    """A figure of a paper, in the unit of `quality`; shown apart, never on the frontier."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: str
+    quality: Finite
+    source: str
+    verified: bool
+
+
 class Board(BaseModel):
     """What a board shows; docs/boards.md describes the keys.
 
     `where` maps dotted keys to a value or a list of values: of the configuration
     (`model.name`), or of `data.*`, `hardware.*`, `status`. `columns` are configuration keys that
     tell the groups apart; left out, they are the keys in which the groups differ. `target` is what
-    the costs `target/*` are counted up to.
+    the costs `target/*` are counted up to. Rows with fewer runs than `minimum_seeds` are shown, and
+    on no frontier.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,11 +62,15 @@ class Board(BaseModel):
     name: str
     title: str
     question: str
+    paper: str | None = None
     where: dict[str, Any] = Field(default_factory=dict)
     quality: Axis
     costs: list[Axis] = Field(min_length=1)
     columns: list[str] | None = None
     target: Target | None = None
+    minimum_seeds: int = Field(1, ge=1)
+    baseline: Baseline | None = None
+    reported: list[Reported] = []
 
     @model_validator(mode="after")
     def _costs_and_target_go_together(self) -> "Board":
@@ -68,6 +93,12 @@ class Board(BaseModel):
         if self.target is not None and key in TARGET_KEYS:
             return self.target.cell(records, key)
         return cell_of(records, key)
+
+    def value(self, record: Record, key: str) -> float | None:
+        """Return a metric, or a cost up to the target, of one run."""
+        if self.target is not None and key in TARGET_KEYS:
+            return self.target.cost(record, key)
+        return record.metrics.get(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +224,7 @@ def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -
         cost_direction=cost.direction,
         quality_direction=board.quality.direction,
         cell=board.cell,
+        minimum_seeds=board.minimum_seeds,
     )
     for group in groups:
         for axis in board.costs:
@@ -245,6 +277,17 @@ def show(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(show(v) for v in value)
     return str(value)
+
+
+def show_interval(cell: Cell | None, axis: Axis) -> str:
+    """Format the interval of a cell's mean; `one seed` where there is no telling."""
+    if cell is None or cell.mean is None:
+        return ""
+    if cell.interval is None:
+        return "one seed"
+    form = (lambda v: f"{100 * v:.1f}") if axis.percent else show_number
+    low, high = form(cell.interval.low), form(cell.interval.high)
+    return low if low == high else f"{low}..{high}"
 
 
 def show_number(value: float) -> str:

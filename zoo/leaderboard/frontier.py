@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from zoo.leaderboard.record import Record
+from zoo.leaderboard.statistics.interval import Interval, mean_interval
 
 Direction = Literal["min", "max"]
 
@@ -69,6 +70,11 @@ class Cell:
     std: float | None
     n: int
     missing: int = 0
+
+    @property
+    def interval(self) -> Interval | None:
+        """The interval of the mean at 95%; None where one run tells no spread."""
+        return mean_interval(self.mean, self.std, self.n) if self.mean is not None else None
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> "Cell":
@@ -154,6 +160,7 @@ def frontier(
     cost_direction: Direction = "min",
     quality_direction: Direction = "max",
     cell: Callable[[Sequence[Record], str], Cell] = cell_of,
+    minimum_seeds: int = 1,
 ) -> list[Group]:
     """Average runs over their seeds and mark the Pareto frontier of cost against quality.
 
@@ -162,6 +169,7 @@ def frontier(
         cost, quality: metric keys (docs/record.md).
         cost_direction, quality_direction: `min` where less is better, `max` where more is.
         cell: summarises a key over the runs of a group.
+        minimum_seeds: a group of fewer runs is on no frontier.
 
     Times of different machines are not comparable: where the cost is a time, every hardware
     class has a frontier of its own.
@@ -176,7 +184,9 @@ def frontier(
             group.cells[key] = cell(group.records, key)
     points = [
         tuple(
-            g.cells[k].mean if g.complete and not g.cells[k].missing else None
+            g.cells[k].mean
+            if g.complete and not g.cells[k].missing and len(g.records) >= minimum_seeds
+            else None
             for k in (cost, quality)
         )
         for g in groups

@@ -18,6 +18,7 @@ from zoo.leaderboard.frontier import hardware_class
 from zoo.leaderboard.record import Record
 
 MAX_RECORD_BYTES = 20_000_000
+HUGE = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,13 @@ def _only(line: bytes, keep: Collection[str]) -> bytes:
     return b"{" + b", ".join(found) + b"},"
 
 
+def _refuse_huge(record: Record) -> None:
+    """Refuse numbers that no run has, and whose sums and squares overflow."""
+    for key, value in record.metrics.items():
+        if value is not None and not -HUGE < value < HUGE:
+            raise ValueError(f"metrics.{key}: {value:g} is no measurement; the limit is {HUGE:g}")
+
+
 def _record_files(folder: Path) -> Iterator[Path]:
     """Yield `folder/*.json` and `folder/*/record.json`, sorted, without walking any deeper."""
     try:
@@ -168,6 +176,7 @@ def scan(
             try:
                 record = read_record(path, curves=curves)
                 expected = path.stem if path.name != "record.json" else path.parent.name
+                _refuse_huge(record)
                 if record.id != expected:
                     raise ValueError(f"holds the record {record.id}, not {expected}")
             except (ValueError, OSError) as error:

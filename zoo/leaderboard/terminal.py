@@ -1,5 +1,7 @@
 """Boards and records as tables that fit a terminal."""
 
+import dataclasses
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +18,13 @@ from zoo.leaderboard.boards import (
     select,
     show,
     show_cell,
+    show_interval,
     view,
 )
-from zoo.leaderboard.frontier import Group, group_key, hardware_class
+from zoo.leaderboard.certainty import Certainty
+from zoo.leaderboard.frontier import Cell, Group, group_key, hardware_class
 from zoo.leaderboard.record import Record
+from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import Problem, Stored, scan
 
 # What a run is told by, in this order, where it has them.
@@ -27,14 +32,28 @@ SCORES = (
     "test/acc", "val/acc", "test/bits_per_byte", "val/bits_per_byte", "test/loss", "val/loss",
 )  # fmt: skip
 
+WIDE = 100  # columns of a terminal that has room for every cost
 
-def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Table:
+
+def board_table(
+    filled: View,
+    groups: list[Group],
+    stored: list[Stored],
+    sure: Certainty | None = None,
+    *,
+    baseline: bool = False,
+    narrow: bool = False,
+) -> Table:
     """Return a board as a table, best quality first; `*` marks the Pareto frontier.
 
     Args:
         filled: the board.
         groups: the rows, of the board's groups.
         stored: the records, for where they stand.
+        sure: how sure its frontier is.
+        baseline: show the distance to the baseline in the place of costs.
+        narrow: leave out the standard deviation, which the interval has in it, and all costs but the
+            one that is ranked against.
     """
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left"
@@ -42,16 +61,27 @@ def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Tabl
     table.add_column("", no_wrap=True)
     quality_key = filled.board.quality.key
     for column in filled.columns:
-        table.add_column(_heading(column, filled.columns))
-    width = max(
-        (len(show_cell(g.cells[quality_key], filled.board.quality)) for g in groups), default=0
-    )
-    table.add_column(filled.board.quality.label, justify="right", min_width=width)
+        table.add_column(_heading(column, filled.columns), overflow="fold")
+    costs = [] if baseline else [filled.cost] if narrow else filled.board.costs
+    cells = {g.key: g.cells[quality_key] for g in groups}
+    if narrow:
+        cells = {key: _mean_of(cell) for key, cell in cells.items()}
+    width = max((len(show_cell(cell, filled.board.quality)) for cell in cells.values()), default=0)
+    label = textwrap.fill(filled.board.quality.label, max(width, 9), break_long_words=False)
+    table.add_column(label, justify="right", no_wrap=True)
+    table.add_column("95%", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
-    for axis in filled.board.costs:
+    table.add_column("sure", justify="right")
+    if baseline:
+        table.add_column("vs baseline", justify="right")
+        table.add_column("p (Holm)", justify="right")
+    for axis in costs:
         table.add_column(axis.label, justify="right")
-    table.add_column("where")
     curated = {id(s.record) for s in stored if s.curated}
+    # Said once below the table where it is the same for all rows: 80 columns are few.
+    places = {_where(g, curated) for g in filled.groups}
+    if len(places) > 1:
+        table.add_column("where")
     for group in groups:
         quality = group.cells[quality_key]
         diverged = sum(r.status == "diverged" for r in group.records)
@@ -59,13 +89,37 @@ def board_table(filled: View, groups: list[Group], stored: list[Stored]) -> Tabl
             "*" if group.on_frontier else "",
             *(show(get(group.config, c)) for c in filled.columns),
         ]
-        row.append(show_cell(quality, filled.board.quality))
-        row.append(f"{len(group.records)}" + (f" ({diverged} diverged)" if diverged else ""))
-        row += [show_cell(group.cells[a.key], a) for a in filled.board.costs]
-        row.append(_where(group, curated))
+        row.append(show_cell(cells[group.key], filled.board.quality))
+        row.append(show_interval(quality, filled.board.quality))
+        few = "!" if len(group.records) < max(2, filled.board.minimum_seeds) else ""
+        row.append(f"{len(group.records)}{few}" + (f" ({diverged} diverged)" if diverged else ""))
+        chance = sure.membership.get(group.key) if sure is not None else None
+        row.append(f"{100 * chance:.0f}%" if chance is not None else "")
+        if baseline:
+            row += _against_baseline(filled, group, sure)
+        else:
+            row += [show_cell(_mean_of(group.cells[a.key]), a) for a in costs]
+        if len(places) > 1:
+            row.append(_where(group, curated))
         # Text, not markup: a name with brackets in it is only a name.
         table.add_row(*(Text(cell) for cell in row), style="bold" if group.on_frontier else None)
     return table
+
+
+def _mean_of(cell: Cell) -> Cell:
+    """Leave out a cost's spread: `sure` has it in, and `--json` shows it."""
+    return dataclasses.replace(cell, std=None)
+
+
+def _against_baseline(filled: View, group: Group, sure: Certainty | None) -> list[str]:
+    found = sure.against_baseline.get(group.key) if sure is not None else None
+    if found is None:
+        return ["", ""]
+    paired, p = found
+    axis = filled.board.quality
+    cell = show_interval(Cell(paired.effect, paired.std, paired.n), axis)
+    effect = f"{100 * paired.effect:+.2f}" if axis.percent else f"{paired.effect:+.3g}"
+    return [f"{effect} ({cell})", "" if p is None else "<0.001" if p < 0.001 else f"{p:.3f}"]
 
 
 def _heading(column: str, columns: Sequence[str]) -> str:
@@ -85,32 +139,65 @@ def _where(group: Group, curated: set[int]) -> str:
     return where + (", emulated" if any(r.emulated for r in group.records) else "")
 
 
-def print_board(console: Console, filled: View, stored: list[Stored], *, top: int = 0) -> None:
+def print_board(
+    console: Console,
+    filled: View,
+    stored: list[Stored],
+    sure: Certainty | None = None,
+    *,
+    top: int = 0,
+    baseline: bool = False,
+) -> None:
     """Print a board and what its marks mean: the frontier and the `top` best rows (0: all)."""
     if not filled.groups:
-        console.print(
-            f"{filled.board.title}: no records yet; make one with: python train.py", markup=False
-        )
+        console.print(f"{filled.board.title}: {_nothing(filled, stored)}", markup=False)
         return
     shown = [g for i, g in enumerate(filled.groups) if not top or i < top or g.on_frontier]
-    console.print(board_table(filled, shown, stored))
+    narrow = console.width < WIDE
+    console.print(board_table(filled, shown, stored, sure, baseline=baseline, narrow=narrow))
+    for row in filled.board.reported:
+        value = f"{100 * row.quality:.2f}" if filled.board.quality.percent else f"{row.quality:g}"
+        source = row.source if row.verified else f"{row.source}; not verified"
+        console.print(
+            f"reported, not run here: {row.label}: {value} ({source})", style="dim", markup=False
+        )
     hidden = len(filled.groups) - len(shown)
     n1 = sum(len(g.records) == 1 for g in filled.groups)
     notes = [
         f"* on the Pareto frontier against {filled.cost.label}",
-        "mean ± standard deviation over n seeds",
+        f"mean {'' if narrow else '± standard deviation '}over n seeds, and its interval ({METHOD})",
     ]
+    places = {_where(g, {id(s.record) for s in stored if s.curated}) for g in filled.groups}
+    if len(places) == 1:
+        notes.append(f"all records are {places.pop()}")
+    if sure is not None:
+        notes.append("sure: the share of resampled seeds that puts the row on the frontier")
+    if filled.board.minimum_seeds > 1:
+        notes.append(f"!: fewer than {filled.board.minimum_seeds} seeds, on no frontier")
+    if baseline and filled.board.baseline is not None:
+        base = ", ".join(f"{k}={show(v)}" for k, v in filled.board.baseline.where.items())
+        notes.append(f"vs baseline: mean difference to {base} over the seeds of both")
     if filled.board.target is not None:
         notes.append(str(filled.board.target))
+    if narrow and len(filled.board.costs) > 1 and not baseline:
+        notes.append(f"a terminal of {WIDE} columns shows all costs")
     if hidden:
         notes.append(f"{hidden:,} rows more with --top 0")
     if n1:
-        notes.append(f"{n1} of {len(filled.groups)} groups have one seed only")
+        notes.append(f"{n1} of {len(filled.groups)} groups have one seed only (1!)")
     if len(filled.hardware) > 1:
         notes.append(
             f"times come from {len(filled.hardware)} kinds of hardware: {'; '.join(filled.hardware)}"
         )
     console.print("; ".join(notes) + ".\n", style="dim", markup=False)
+
+
+def _nothing(filled: View, stored: list[Stored]) -> str:
+    """Say why a board is empty."""
+    if not stored:
+        return "no records yet; make one with: python train.py"
+    where = ", ".join(f"{k}={v}" for k, v in filled.board.where.items())
+    return f"none of the {len(stored):,} records has {where}"
 
 
 def print_problems(console: Console, problems: list[Problem]) -> None:

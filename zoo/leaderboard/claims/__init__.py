@@ -1,0 +1,1 @@
+"""Claims of papers as tests over groups of seeds: read, measured, judged."""
