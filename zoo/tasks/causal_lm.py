@@ -33,16 +33,14 @@ class Surprise(Metric):
 
     def __init__(self) -> None:
         super().__init__()
-        for name, kind in (
-            ("nats", torch.float64),
-            ("tokens", torch.int64),
-            ("bytes", torch.int64),
-        ):
+        # Apple's GPUs have no 64-bit floating point.
+        real = torch.float32 if torch.backends.mps.is_available() else torch.float64
+        for name, kind in (("nats", real), ("tokens", torch.int64), ("bytes", torch.int64)):
             self.add_state(name, torch.zeros((), dtype=kind), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, tokens: int, text_bytes: int) -> None:
         """Add a batch, of which `loss` is the mean over so many tokens."""
-        self.nats += loss.double() * tokens
+        self.nats += loss.to(self.nats.dtype) * tokens
         self.tokens += tokens
         self.bytes += text_bytes
 

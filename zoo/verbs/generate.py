@@ -52,8 +52,10 @@ def generate(
         )
     prompts, names = _prompts(prompt, file)
     from zoo.generation import Settings, into_file, texts
+    from zoo.hardware import device_type
 
     trained = _load(checkpoint)
+    trained.model.to(device_type("auto"))
     settings = Settings(
         max_new_tokens=max_new_tokens,
         temperature=temperature,
