@@ -93,7 +93,7 @@ class Curve(_Part):
             return self
         kept = [i * last // (points - 1) for i in range(points)]
         columns = {k: v and [v[i] for i in kept] for k, v in vars(self).items()}
-        return Curve.model_construct(**columns)
+        return self.model_copy(update=columns)
 
 
 class Record(_Part):
