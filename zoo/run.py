@@ -293,12 +293,15 @@ class Run:
 
     def _meter(self, task: Task) -> Meter | None:
         """Return what counts the run's FLOPs; a sweep's jobs with one model count once."""
-        accumulate, bits = self.config["trainer"]["accumulate"], dict(self.arithmetic.bits)
-        counts = [self.data.sha256, accumulate, bits]
+        trainer, bits = self.config["trainer"], dict(self.arithmetic.bits)
+        # Each device reads the weights for its share of a batch: as many passes, each of so much.
+        passes = trainer["accumulate"] * trainer["devices"]
+        share = self.data.batch_size // trainer["devices"]
+        counts = [self.data.sha256, share, passes, bits]
         counts += [self.decides.get(name) for name in ("model", "data", "task")]
         key = json.dumps(counts, sort_keys=True)
         if key not in _METERS:
-            _METERS[key] = task.meter(self.data.batch_size, accumulate, bits)
+            _METERS[key] = task.meter(share, passes, bits)
         return _METERS[key]
 
     def _try_a_forward_pass(self, task: Task) -> None:

@@ -111,8 +111,8 @@ class Task(LightningModule):
         """Return what tells the FLOPs and bytes of a training; None where they cannot be counted.
 
         Args:
-            batch_size: samples of a batch, over all devices.
-            accumulate: batches of an update.
+            batch_size: samples of a pass over the weights: of a batch, of one device.
+            accumulate: passes of an update, of all devices.
             bits: width of each kind of tensor.
         """
         flops = flops_of_step(self, batch_size * accumulate)
