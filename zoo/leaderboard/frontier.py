@@ -161,6 +161,7 @@ def frontier(
     quality_direction: Direction = "max",
     cell: Callable[[Sequence[Record], str], Cell] = cell_of,
     minimum_seeds: int = 1,
+    apart: Callable[[Group], object] | None = None,
 ) -> list[Group]:
     """Average runs over their seeds and mark the Pareto frontier of cost against quality.
 
@@ -170,6 +171,7 @@ def frontier(
         cost_direction, quality_direction: `min` where less is better, `max` where more is.
         cell: summarises a key over the runs of a group.
         minimum_seeds: a group of fewer runs is on no frontier.
+        apart: groups for which this differs have frontiers of their own.
 
     Times of different machines are not comparable: where the cost is a time, every hardware
     class has a frontier of its own.
@@ -191,10 +193,11 @@ def frontier(
         )
         for g in groups
     ]
-    apart = depends_on_hardware(cost)
-    classes = [g.hardware if apart else "" for g in groups]
-    for each in dict.fromkeys(classes):
-        members = [i for i, c in enumerate(classes) if c == each]
+    classes: dict[object, list[int]] = {}
+    for i, group in enumerate(groups):
+        machine = group.hardware if depends_on_hardware(cost) else ""
+        classes.setdefault((machine, apart(group) if apart else ""), []).append(i)
+    for members in classes.values():
         mask = pareto_mask([points[i] for i in members], [cost_direction, quality_direction])
         for i, on in zip(members, mask, strict=True):
             groups[i].on_frontier = on
