@@ -27,7 +27,8 @@ def certainty(filled: "View") -> Certainty:
 def _membership(filled: "View") -> dict[str, float]:
     from zoo.leaderboard.statistics.membership import membership
 
-    board, found = filled.board, {}
+    board = filled.board
+    found: dict[str, float] = {}
     directions = (filled.cost.direction, board.quality.direction)
     apart = depends_on_hardware(filled.cost.key)
     by_class: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
