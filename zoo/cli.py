@@ -111,7 +111,8 @@ def board(
 def _as_json(filled: View, sure: Certainty) -> dict[str, Any]:
     def cell(of: Cell) -> dict[str, Any]:
         interval = dataclasses.asdict(of.interval) if of.interval is not None else None
-        return {**dataclasses.asdict(of), "interval": interval}
+        values = {"mean": of.mean, "std": of.std, "n": of.n, "missing": of.missing}
+        return {**values, "interval": interval}
 
     def against(key: str) -> dict[str, Any] | None:
         paired, p = sure.against_baseline.get(key, (None, None))

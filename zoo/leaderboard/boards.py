@@ -104,7 +104,9 @@ class Board(BaseModel):
         return ", ".join(f"{key} {show(get(group.config, key))}" for key in self.apart)
 
     def value(self, record: Record, key: str) -> float | None:
-        """Return a metric, or a cost up to the target, of one run."""
+        """Return a metric, or a cost up to the target, of one run; a mean curve is of no run."""
+        if self.target is not None and key in TARGET_KEYS and self.target.over == "mean":
+            return None
         if self.target is not None and key in TARGET_KEYS:
             return self.target.cost(record, key)
         return record.metrics.get(key)

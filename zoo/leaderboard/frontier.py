@@ -63,17 +63,21 @@ class Cell:
     """A metric over the seeds of a group: mean, sample standard deviation (n - 1), and n.
 
     `n` counts the runs that have the value, `missing` those that have not; the standard
-    deviation of a single run is None, not zero.
+    deviation of a single run is None, not zero. `measured` is the interval of a quantity that is no
+    mean over runs.
     """
 
     mean: float | None
     std: float | None
     n: int
     missing: int = 0
+    measured: Interval | None = None
 
     @property
     def interval(self) -> Interval | None:
         """The interval of the mean at 95%; None where one run tells no spread."""
+        if self.measured is not None:
+            return self.measured
         return mean_interval(self.mean, self.std, self.n) if self.mean is not None else None
 
     @classmethod
