@@ -7,7 +7,6 @@ non-finite value is on no frontier and dominates nothing.
 
 import json
 import math
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -87,8 +86,12 @@ class Cell:
         good = [v for v in every if v is not None and math.isfinite(v)]
         if not good:
             return cls(None, None, 0, len(every))
-        std = statistics.stdev(good) if len(good) > 1 else None
-        return cls(statistics.fmean(good), std, len(good), len(every) - len(good))
+        n = len(good)
+        # Of equal values the mean is the value and the deviation zero, whatever is rounded.
+        mean = math.fsum(good) / n if min(good) < max(good) else good[0]
+        # statistics.stdev computes in fractions: ten times as long, over thousands of cells.
+        squares = math.fsum((v - mean) ** 2 for v in good)
+        return cls(mean, math.sqrt(squares / (n - 1)) if n > 1 else None, n, len(every) - n)
 
 
 def cell_of(records: Sequence[Record], key: str) -> Cell:

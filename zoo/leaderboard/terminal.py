@@ -194,11 +194,11 @@ def print_board(
         f"* on the Pareto frontier against {filled.cost.label}",
         f"mean {'' if narrow else '± standard deviation '}over n seeds, and its interval ({METHOD})",
     ]
-    places = {_where(g, {id(s.record) for s in stored if s.curated}) for g in filled.groups}
+    curated = {id(s.record) for s in stored if s.curated}
+    places = {_where(g, curated) for g in filled.groups}
     if len(places) == 1:
         notes.append(f"all records are {places.pop()}")
     elif narrow:
-        curated = {id(s.record) for s in stored if s.curated}
         local = sum(id(r) not in curated for g in filled.groups for r in g.records)
         notes.append(f"{local} records are local, the others curated")
         if any(_cost(g, filled.cost, narrow).endswith("~") for g in shown):
