@@ -70,6 +70,9 @@ def board(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="the distance to the board's baseline, not the costs")
     ] = False,
+    across_hardware: Annotated[
+        bool, typer.Option("--across-hardware", help="times of all kinds of hardware in one table")
+    ] = False,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
@@ -97,7 +100,9 @@ def board(
     for filled in views if name else with_records:
         sure = certainty(filled) if filled.groups else None
         against = baseline and filled.board.baseline is not None
-        print_board(console, filled, stored, sure, top=top, baseline=against)
+        print_board(
+            console, filled, stored, sure, top=top, baseline=against, across=across_hardware
+        )
     if not name and not with_records:
         print("No records yet; make one with: python train.py")
     print_problems(console, problems)
@@ -106,7 +111,8 @@ def board(
 def _as_json(filled: View, sure: Certainty) -> dict[str, Any]:
     def cell(of: Cell) -> dict[str, Any]:
         interval = dataclasses.asdict(of.interval) if of.interval is not None else None
-        return {**dataclasses.asdict(of), "interval": interval}
+        values = {"mean": of.mean, "std": of.std, "n": of.n, "missing": of.missing}
+        return {**values, "interval": interval}
 
     def against(key: str) -> dict[str, Any] | None:
         paired, p = sure.against_baseline.get(key, (None, None))
@@ -123,6 +129,7 @@ def _as_json(filled: View, sure: Certainty) -> dict[str, Any]:
             {
                 "label": filled.label(g),
                 "config": {c: get(g.config, c) for c in filled.columns},
+                "hardware": g.hardware,
                 "on_frontier": g.on_frontier,
                 "seeds": g.seeds,
                 "records": [r.id for r in g.records],
@@ -253,7 +260,7 @@ def records(
         listed = [
             {"id": s.record.id, "status": s.record.status, "curated": s.curated} for s in stored
         ]
-        bad = [{"file": p.path.name, "reason": p.reason} for p in problems]
+        bad = [{"file": p.name, "reason": p.reason} for p in problems]
         print(json.dumps({"records": listed, "problems": bad}, indent=1))
     else:
         curated = sum(s.curated for s in stored)

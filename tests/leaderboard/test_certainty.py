@@ -83,6 +83,32 @@ def test_each_kind_of_hardware_has_its_own_frontier_of_times() -> None:
     assert [found[g.key] for g in filled.groups if g.hardware != "Test CPU, 2 threads"] == [1.0]
 
 
+def test_nobody_knows_how_sure_one_seed_is() -> None:
+    single = make_record(0, accuracy=0.95, train_s=3.0, config=make_config(0, model={"width": 1}))
+    filled = view(board(), [*records(), single])
+    assert filled.groups[0].on_frontier  # with its value it competes
+    found = widths(certainty(filled).membership)
+    assert set(found) == {2, 4, 8}
+    assert found[4] < 0.1  # and beats who is dearer and worse
+
+
+def test_kinds_of_rows_that_are_kept_apart_have_frontiers_of_their_own() -> None:
+    worse = [
+        make_record(
+            r.seed, accuracy=0.1, train_s=99.0, config={**r.config, "task": {"name": "hard"}}
+        )
+        for r in records()
+        if r.config["model"]["width"] == 2
+    ]
+    together, apart = (
+        view(board(apart=keys), [*records(), *worse]) for keys in ([], ["task.name"])
+    )
+    assert [g.on_frontier for g in together.groups] == [True, False, True, False]
+    assert [g.on_frontier for g in apart.groups] == [True, False, True, True]
+    assert certainty(apart).membership[apart.groups[-1].key] == 1.0
+    assert apart.board.kind(apart.groups[-1]) == "task.name hard"
+
+
 def test_the_baseline_is_compared_seed_by_seed() -> None:
     filled = view(board(baseline={"where": {"model.width": 2}}), records())
     found = widths(certainty(filled).against_baseline)
@@ -139,6 +165,25 @@ def test_the_table_has_intervals_and_marks_one_seed(place: list[str], columns: i
     assert ("±" in row) == (columns == 120)
 
 
+def test_times_of_two_machines_share_a_table_only_where_that_is_asked_for(place: list[str]) -> None:
+    other = HARDWARE.model_copy(update={"cpu_name": "Slow CPU"})
+    for r in records():
+        slow = make_record(r.seed, accuracy=0.5, train_s=999.0, config=r.config, hardware=other)
+        write_record(slow, Path(place[1]) / f"{'slow'}" / slow.id / "record.json")
+    both = ["--output-dir", str(Path(place[1])), *place[2:]]
+    # The same runs, measured elsewhere: colleagues' records stand among the curated ones.
+    for path in (Path(place[1]) / "slow").glob("*/record.json"):
+        target = Path(place[3]) / "records" / f"{path.parent.name}.json"
+        target.parent.mkdir(exist_ok=True)
+        path.rename(target)
+    shown = zoo("widths", *both).output
+    first, second = shown.index("on Slow CPU, 2 threads"), shown.index("on Test CPU, 2 threads")
+    assert first < shown.index("999") < second < shown.index("88.5..93.5")
+    said = " ".join(zoo("widths", "--across-hardware", *both).output.split())
+    assert "times of 2 kinds of hardware in one table, as asked, though they are not" in said
+    assert "on Slow CPU" not in said
+
+
 def test_the_baseline_in_the_table_and_all_of_it_as_json(place: list[str]) -> None:
     shown = zoo("widths", "--baseline", *place, columns=120).output
     assert "+10.00 (7.5..12.5)" in shown
@@ -175,9 +220,12 @@ def test_huge_numbers_and_nan_leave_the_board_standing(place: list[str]) -> None
     for record in huge:
         write_record(record, out / record.id / "record.json")
     (out / "torn.json").write_text(huge[0].to_json()[:500])
+    (out / "cut").mkdir()
+    (out / "cut" / "record.json").write_text("{")  # every run's file has this name
     shown = zoo("widths", *place)
     assert shown.exit_code == 0
     assert "left out torn.json" in shown.output
+    assert "left out cut/record.json" in shown.output
     said = " ".join(shown.output.split())
     assert "metrics.test/acc: 1e+308 is no measurement; the limit is 1e+100" in said
     assert "88.5..93.5" in shown.output

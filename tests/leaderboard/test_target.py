@@ -230,6 +230,42 @@ def test_a_target_that_does_not_go_with_the_costs_is_named(
     assert "\n" not in str(caught.value)
 
 
+def test_the_mean_curve_gets_there_where_a_lucky_run_does_not_count() -> None:
+    over_mean = TARGET.model_copy(update={"over": "mean"})
+    # Means: 0.6, 0.65, 0.8. The runs' own first points are the second, the third, and the third.
+    runs = [
+        climbing([0.6, 0.75, 0.6], 0),
+        climbing([0.6, 0.6, 0.9], 1),
+        climbing([0.6, 0.6, 0.9], 2),
+    ]
+    assert TARGET.cell(runs, "target/steps").mean == pytest.approx(80 / 3)
+    for key, cost in (("target/steps", 30), ("target/train_s", 15.0), ("target/bit_flops", 3000.0)):
+        cell = over_mean.cell(runs, key)
+        assert (cell.mean, cell.std, cell.n) == (pytest.approx(cost), None, 3)
+        # Draws of the mean curve cross at the second point or at the third.
+        assert cell.interval is not None
+        assert (cell.interval.low, cell.interval.high) == pytest.approx((2 / 3 * cost, cost))
+    # One run never gets there, and the mean curve does.
+    never = [climbing([0.6, 0.9], 0), climbing([0.6, 0.69], 1)]
+    assert TARGET.cell(never, "target/steps").mean is None
+    assert over_mean.cell(never, "target/steps").mean == 20
+    # Only what every run was evaluated at counts; a missing value is beyond nothing.
+    assert over_mean.cell([runs[0], climbing([0.9], 1)], "target/steps").mean == 10
+    assert (
+        over_mean.cell([climbing([None, 0.9], 0), climbing([0.9, 0.9], 1)], "target/steps").mean
+        == 20
+    )
+    for nothing in ([], [climbing([], 0)], [climbing([0.1], 0)], [make_record(0, curve={})]):
+        assert over_mean.cell(nothing, "target/steps").mean is None
+    assert over_mean.cell(
+        [climbing([struct.unpack("f", struct.pack("f", 0.7))[0]])], "target/steps"
+    ).mean
+    # The chance to be on a frontier would be of the runs' own costs: it is not given.
+    board = BOARD.model_copy(update={"target": over_mean})
+    assert board.value(runs[0], "target/steps") is None
+    assert "mean curve" in str(over_mean)
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> list[str]:
     """A board with a target and one without; width 4 is there first, one run of 2 never."""
@@ -258,7 +294,7 @@ def test_zoo_board_reads_the_curve_that_a_target_needs(place: list[str]) -> None
     for arguments in (("t",), ()):  # alone, and among boards that need no curve
         content = json.loads(zoo("board", *arguments, "--json", *place).output)
         found = next(item for item in content if item["board"] == "t")
-        assert found["target"] == {"key": "val/acc", "value": 0.7, "direction": "max"}
+        assert found["target"] == TARGET.model_dump()
         cells = {g["config"]["model.width"]: g["metrics"]["target/steps"] for g in found["groups"]}
         assert cells[4] == {"mean": 10, "std": None, "n": 1, "missing": 0, "interval": None}
         assert cells[8] == {

@@ -37,12 +37,16 @@ class Baseline(BaseModel):
 
 
 class Reported(BaseModel):
-    """A figure of a paper, in the unit of `quality`; shown apart, never on the frontier."""
+    """A figure of a paper; shown apart, never on the frontier.
+
+    It is in the unit of `quality`, unless `metric` says what it is of, and then it is shown as it is.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: str
     quality: Finite
+    metric: str | None = None
     source: str
     verified: bool
 
@@ -53,8 +57,8 @@ class Board(BaseModel):
     `where` maps dotted keys to a value or a list of values: of the configuration
     (`model.name`), or of `data.*`, `hardware.*`, `status`. `columns` are configuration keys that
     tell the groups apart; left out, they are the keys in which the groups differ. `target` is what
-    the costs `target/*` are counted up to. Rows with fewer runs than `minimum_seeds` are shown, and
-    on no frontier.
+    the costs `target/*` are counted up to. Rows that differ in a key of `apart` have frontiers of
+    their own. Rows with fewer runs than `minimum_seeds` are shown, and on no frontier.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -68,6 +72,7 @@ class Board(BaseModel):
     costs: list[Axis] = Field(min_length=1)
     columns: list[str] | None = None
     target: Target | None = None
+    apart: list[str] = []
     minimum_seeds: int = Field(1, ge=1)
     baseline: Baseline | None = None
     reported: list[Reported] = []
@@ -94,8 +99,14 @@ class Board(BaseModel):
             return self.target.cell(records, key)
         return cell_of(records, key)
 
+    def kind(self, group: Group) -> str:
+        """Return what the keys of `apart` are in a group: rows of two kinds are no match."""
+        return ", ".join(f"{key} {show(get(group.config, key))}" for key in self.apart)
+
     def value(self, record: Record, key: str) -> float | None:
-        """Return a metric, or a cost up to the target, of one run."""
+        """Return a metric, or a cost up to the target, of one run; a mean curve is of no run."""
+        if self.target is not None and key in TARGET_KEYS and self.target.over == "mean":
+            return None
         if self.target is not None and key in TARGET_KEYS:
             return self.target.cost(record, key)
         return record.metrics.get(key)
@@ -225,6 +236,7 @@ def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -
         quality_direction=board.quality.direction,
         cell=board.cell,
         minimum_seeds=board.minimum_seeds,
+        apart=board.kind,
     )
     for group in groups:
         for axis in board.costs:

@@ -31,7 +31,7 @@ def _membership(filled: "View") -> dict[str, float]:
     found: dict[str, float] = {}
     directions = (filled.cost.direction, board.quality.direction)
     apart = depends_on_hardware(filled.cost.key)
-    by_class: dict[str, list[tuple[str, list[tuple[float, float]]]]] = {}
+    by_class: dict[tuple[str, str], list[tuple[str, list[tuple[float, float]]]]] = {}
     for group in filled.groups:
         if not group.complete or len(group.records) < board.minimum_seeds:
             continue
@@ -43,12 +43,19 @@ def _membership(filled: "View") -> dict[str, float]:
             and math.isfinite(c + q)
         ]
         if len(pairs) == len(group.records):
-            members = by_class.setdefault(group.hardware if apart else "", [])
+            kind = (group.hardware if apart else "", board.kind(group))
+            members = by_class.setdefault(kind, [])
             members.append((group.key, sorted(pairs)))
     for members in by_class.values():
         members.sort()  # the draws depend on the order
         chances = membership([pairs for _, pairs in members], directions)
-        found.update(zip((key for key, _ in members), chances, strict=True))
+        # One seed competes with its value, but how sure that is nobody knows.
+        known = [len(pairs) > 1 for _, pairs in members]
+        found.update(
+            (key, chance)
+            for (key, _), chance, told in zip(members, chances, known, strict=True)
+            if told
+        )
     return found
 
 

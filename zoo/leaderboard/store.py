@@ -37,6 +37,12 @@ class Problem:
     path: Path
     reason: str
 
+    @property
+    def name(self) -> str:
+        """The file, with its folder where every run's file has the same name."""
+        local = self.path.name == "record.json"
+        return f"{self.path.parent.name}/{self.path.name}" if local else self.path.name
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` by `content`, durably: after a crash the old or the new file is there."""
@@ -205,4 +211,4 @@ def load_records(*folders: str | os.PathLike[str]) -> list[Record]:
 
 def _warn(problems: Iterable[Problem]) -> None:
     for problem in problems:
-        warnings.warn(f"{problem.path.name}: {problem.reason}", stacklevel=3)
+        warnings.warn(f"{problem.name}: {problem.reason}", stacklevel=3)

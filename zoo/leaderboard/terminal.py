@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zoo.leaderboard.boards import (
+    Axis,
     View,
     curves_needed,
     get,
@@ -22,7 +23,13 @@ from zoo.leaderboard.boards import (
     view,
 )
 from zoo.leaderboard.certainty import Certainty
-from zoo.leaderboard.frontier import Cell, Group, group_key, hardware_class
+from zoo.leaderboard.frontier import (
+    Cell,
+    Group,
+    depends_on_hardware,
+    group_key,
+    hardware_class,
+)
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import Problem, Stored, scan
@@ -60,8 +67,10 @@ def board_table(
     )
     table.add_column("", no_wrap=True)
     quality_key = filled.board.quality.key
-    for column in filled.columns:
-        table.add_column(_heading(column, filled.columns), overflow="fold")
+    # What a table's rows are kept apart by stands above it.
+    columns = [c for c in filled.columns if c not in filled.board.apart]
+    for column in columns:
+        table.add_column(_heading(column, columns), overflow="fold")
     costs = [] if baseline else [filled.cost] if narrow else filled.board.costs
     cells = {g.key: g.cells[quality_key] for g in groups}
     if narrow:
@@ -71,23 +80,25 @@ def board_table(
     table.add_column(label, justify="right", no_wrap=True)
     table.add_column("95%", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
-    table.add_column("sure", justify="right")
+    table.add_column("sure", justify="right", no_wrap=True, min_width=4)
     if baseline:
         table.add_column("vs baseline", justify="right")
         table.add_column("p (Holm)", justify="right")
     for axis in costs:
-        table.add_column(axis.label, justify="right")
+        widest = max((len(_cost(g, axis, narrow)) for g in groups), default=0)
+        table.add_column(axis.label, justify="right", min_width=widest)
     curated = {id(s.record) for s in stored if s.curated}
     # Said once below the table where it is the same for all rows: 80 columns are few.
     places = {_where(g, curated) for g in filled.groups}
-    if len(places) > 1:
+    placed = len(places) > 1 and not narrow
+    if placed:
         table.add_column("where")
     for group in groups:
         quality = group.cells[quality_key]
         diverged = sum(r.status == "diverged" for r in group.records)
         row = [
             "*" if group.on_frontier else "",
-            *(show(get(group.config, c)) for c in filled.columns),
+            *(show(get(group.config, c)) for c in columns),
         ]
         row.append(show_cell(cells[group.key], filled.board.quality))
         row.append(show_interval(quality, filled.board.quality))
@@ -98,12 +109,18 @@ def board_table(
         if baseline:
             row += _against_baseline(filled, group, sure)
         else:
-            row += [show_cell(_mean_of(group.cells[a.key]), a) for a in costs]
-        if len(places) > 1:
+            row += [_cost(group, a, narrow) for a in costs]
+        if placed:
             row.append(_where(group, curated))
         # Text, not markup: a name with brackets in it is only a name.
         table.add_row(*(Text(cell) for cell in row), style="bold" if group.on_frontier else None)
     return table
+
+
+def _cost(group: Group, axis: Axis, narrow: bool) -> str:
+    """Format a cost; where there is no column that says it, an emulated format's time is marked."""
+    emulated = any(r.emulated for r in group.records) and depends_on_hardware(axis.key)
+    return show_cell(_mean_of(group.cells[axis.key]), axis) + ("~" if narrow and emulated else "")
 
 
 def _mean_of(cell: Cell) -> Cell:
@@ -147,16 +164,26 @@ def print_board(
     *,
     top: int = 0,
     baseline: bool = False,
+    across: bool = False,
 ) -> None:
-    """Print a board and what its marks mean: the frontier and the `top` best rows (0: all)."""
+    """Print a board and what its marks mean: the frontier and the `top` best rows (0: all).
+
+    Where a time is ranked against, each kind of hardware has a table of its own, unless `across`.
+    """
     if not filled.groups:
         console.print(f"{filled.board.title}: {_nothing(filled, stored)}", markup=False)
         return
     shown = [g for i, g in enumerate(filled.groups) if not top or i < top or g.on_frontier]
     narrow = console.width < WIDE
-    console.print(board_table(filled, shown, stored, sure, baseline=baseline, narrow=narrow))
+    clocked = depends_on_hardware(filled.cost.key) and len(filled.hardware) > 1
+    for heading, rows in _parts(filled, shown, clocked and not across).items():
+        table = board_table(filled, rows, stored, sure, baseline=baseline, narrow=narrow)
+        table.title = Text(f"{filled.board.title}{f', {heading}' if heading else ''}")
+        console.print(table)
     for row in filled.board.reported:
-        value = f"{100 * row.quality:.2f}" if filled.board.quality.percent else f"{row.quality:g}"
+        percent = filled.board.quality.percent and row.metric is None
+        value = f"{100 * row.quality:.2f}" if percent else f"{row.quality:g}"
+        value = f"{row.metric} {value}" if row.metric is not None else value
         source = row.source if row.verified else f"{row.source}; not verified"
         console.print(
             f"reported, not run here: {row.label}: {value} ({source})", style="dim", markup=False
@@ -167,9 +194,15 @@ def print_board(
         f"* on the Pareto frontier against {filled.cost.label}",
         f"mean {'' if narrow else '± standard deviation '}over n seeds, and its interval ({METHOD})",
     ]
-    places = {_where(g, {id(s.record) for s in stored if s.curated}) for g in filled.groups}
+    curated = {id(s.record) for s in stored if s.curated}
+    places = {_where(g, curated) for g in filled.groups}
     if len(places) == 1:
         notes.append(f"all records are {places.pop()}")
+    elif narrow:
+        local = sum(id(r) not in curated for g in filled.groups for r in g.records)
+        notes.append(f"{local} records are local, the others curated")
+        if any(_cost(g, filled.cost, narrow).endswith("~") for g in shown):
+            notes.append("~: emulated arithmetic, whose time is not the format's")
     if sure is not None:
         notes.append("sure: the share of resampled seeds that puts the row on the frontier")
     if filled.board.minimum_seeds > 1:
@@ -185,11 +218,30 @@ def print_board(
         notes.append(f"{hidden:,} rows more with --top 0")
     if n1:
         notes.append(f"{n1} of {len(filled.groups)} groups have one seed only (1!)")
-    if len(filled.hardware) > 1:
+    if filled.board.apart:
+        notes.append(f"rows that differ in {', '.join(filled.board.apart)} have frontiers apart")
+    if clocked and across:
+        notes.append(
+            f"times of {len(filled.hardware)} kinds of hardware in one table, as asked, though they "
+            f"are not comparable: {'; '.join(filled.hardware)}; each has a frontier of its own"
+        )
+    elif clocked:
+        notes.append("a table for each kind of hardware, as their times are not comparable")
+    elif len(filled.hardware) > 1 and any(depends_on_hardware(a.key) for a in filled.board.costs):
         notes.append(
             f"times come from {len(filled.hardware)} kinds of hardware: {'; '.join(filled.hardware)}"
         )
     console.print("; ".join(notes) + ".\n", style="dim", markup=False)
+
+
+def _parts(filled: View, groups: list[Group], by_hardware: bool) -> dict[str, list[Group]]:
+    """Share the rows out to tables: rows that are no match for each other never stand in one."""
+    parts: dict[str, list[Group]] = {}
+    for group in groups:
+        machine = f"on {group.hardware}" if by_hardware else ""
+        heading = ", ".join(p for p in (machine, filled.board.kind(group)) if p)
+        parts.setdefault(heading, []).append(group)
+    return dict(sorted(parts.items()))
 
 
 def _nothing(filled: View, stored: list[Stored]) -> str:
@@ -204,7 +256,10 @@ def print_problems(console: Console, problems: list[Problem]) -> None:
     """Name the files that are no valid records."""
     for problem in problems:
         console.print(
-            f"left out {problem.path.name}: {problem.reason}", style="yellow", markup=False
+            f"left out {problem.name}: {problem.reason}",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
         )
 
 

@@ -1,6 +1,7 @@
 """Claims: read, picked by validation, decided by intervals, and what is said where they cannot be."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from tests.factories import HARDWARE, make_config, make_record
 from zoo.cli import app
 from zoo.errors import UserError
-from zoo.leaderboard.boards import flatten
+from zoo.leaderboard.boards import flatten, load_boards
 from zoo.leaderboard.claims.claim import Claim, load_claims
 from zoo.leaderboard.claims.judge import Judged, decide, judge
 from zoo.leaderboard.claims.pick import Index
@@ -233,6 +235,40 @@ def test_every_paper_has_claims_with_their_command_and_a_bound_of_known_source()
             assert item.minimum_seeds >= (5 if item.metric in ("test/acc", "train/loss") else 3)
             assert item.sentence.endswith(".")
             assert {g for t in item.tests for g in t.groups} == set(item.groups)
+
+
+def _keys(tree: dict[str, Any], prefix: str) -> set[str]:
+    return {f"{prefix}{k}" for k in tree} | {
+        key for k, v in tree.items() if isinstance(v, dict) for key in _keys(v, f"{prefix}{k}.")
+    }
+
+
+def test_claims_and_boards_ask_for_what_a_configuration_can_be() -> None:
+    conf = ROOT / "conf"
+    known: set[str] = set()
+    names: dict[str, list[str]] = {}
+    for path in [*conf.glob("experiment/*/*.yaml"), *(ROOT / "sweeps").glob("*.yaml")]:
+        known |= _keys(yaml.safe_load(path.read_text()) or {}, "")
+    for path in conf.glob("*/*.yaml"):
+        section, content = path.parent.name, yaml.safe_load(path.read_text()) or {}
+        known |= _keys(content, f"{section}.")
+        if section != "experiment" and "name" in content:
+            # model.name is one of a size: bert_nano, not bert.
+            pattern = re.sub(r"\\\$\\\{[^}]*\\\}", "[a-z0-9.]+", re.escape(str(content["name"])))
+            names.setdefault(f"{section}.name", []).append(pattern)
+    asked = [(f"{p} {c.name}", w) for p, item in PAPERS.items() for c in item.claims
+             for w in [c.where, *(g.where for g in c.groups.values())]]  # fmt: skip
+    for board in load_boards(ROOT / "leaderboards").values():
+        asked += [
+            (board.name, board.where),
+            (board.name, board.baseline.where if board.baseline else {}),
+        ]
+    for place, where in asked:
+        for key, value in where.items():
+            assert key in known, f"{place}: no configuration has {key}"
+            for each in value if isinstance(value, list) else [value]:
+                if key in names:
+                    assert any(re.fullmatch(n, each) for n in names[key]), f"{place}: {key}={each}"
 
 
 def test_the_curated_records_decide_claims_and_show_one_that_fails() -> None:

@@ -130,3 +130,57 @@ def test_time_to_target_is_of_the_mean_curve() -> None:
     assert (sure.low, sure.high) == (3.0, 3.0)
     with pytest.raises(ValueError, match="same grid"):
         time_to_target([[1.0], [1.0, 2.0]], [[1.0], [1.0, 2.0]], 0.5)
+
+
+def sizes_and_budgets(factor: float, n: int, rng: np.random.Generator, noise: float):
+    """Make a loss that falls with the seconds; a size more is worse before a minute, better after."""
+    return [
+        [
+            (
+                seconds * (1 + 0.001 * rng.random()),
+                8
+                - 0.6 * math.log(seconds * factor)
+                + (0.0, 0.15, 0.5)[size] * (1.0 if seconds * factor < 60 else -0.2)
+                + noise * rng.standard_normal(),
+            )
+            for _ in range(n)
+        ]
+        for seconds in (15.0, 30.0, 60.0, 120.0)
+        for size in range(3)
+    ]
+
+
+def test_several_sizes_at_each_budget_are_as_fast_as_their_best() -> None:
+    # A curve through all of the groups would go up and down within each budget.
+    rng = np.random.default_rng(0)
+    exact = speed_up(
+        *(sizes_and_budgets(f, 5, rng, 0.0) for f in (2.0, 1.0)), direction="min", draws=200
+    )
+    assert exact is not None
+    assert exact.value == pytest.approx(2.0, rel=0.03)
+    found = [
+        speed_up(
+            *(sizes_and_budgets(f, 5, rng, 0.03) for f in (2.0, 1.0)), direction="min", draws=200
+        )
+        for _ in range(20)
+    ]
+    intervals = [f.interval for f in found if f is not None and f.interval is not None]
+    assert len(intervals) == 20
+    assert sum(2.0 in i for i in intervals) >= 18
+    assert sum(i.high / i.low < 1.5 for i in intervals) == 20
+
+
+def test_a_worse_group_that_costs_more_changes_nothing() -> None:
+    rng = np.random.default_rng(0)
+    ours, theirs = family(2.5, 3, rng, 0.0), family(1.0, 3, rng, 0.0)
+    worse = [(40.0, 0.1)] * 3
+    fast = [speed_up(ours, f, quality=0.78) for f in (theirs, [*theirs, worse])]
+    good = [gain(ours, f, cost=30.0) for f in (theirs, [*theirs, worse])]
+    for plain, more in (fast, good):
+        assert plain is not None
+        assert more is not None
+        assert more.value == pytest.approx(plain.value)
+    lower = [[[(c, -q) for c, q in g] for g in f] for f in (ours, theirs)]
+    turned = gain(*lower, direction="min")
+    assert turned is not None
+    assert turned.value == pytest.approx(0.05 * math.log(2.5))

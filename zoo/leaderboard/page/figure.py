@@ -143,7 +143,9 @@ def _staircase(
     on = sorted((p for p in points if p.kind == "on"), key=lambda p: p.x, reverse=not cheap_first)
     # Each machine has a frontier of times: one line through two of them would say nothing.
     machines = {p.group.hardware for p in on}
-    if not on or (depends_on_hardware(view.cost.key) and len(machines) > 1):
+    # So has each kind of rows that the board keeps apart, such as sets of data.
+    kinds = {view.board.kind(p.group) for p in on}
+    if not on or (depends_on_hardware(view.cost.key) and len(machines) > 1) or len(kinds) > 1:
         return []
     corners = [
         (across(on[0].x), AREA.bottom if view.board.quality.direction == "max" else AREA.top)

@@ -93,6 +93,7 @@ def _board(
                 "source": ", ".join(
                     name for name, kind in (("curated", True), ("local", False)) if kind in sources
                 ),
+                **({"kind": board.kind(group)} if board.apart else {}),
                 "diverged": sum(r.status == "diverged" for r in group.records),
                 "emulated": any(r.emulated for r in group.records),
                 "cells": [
@@ -220,7 +221,5 @@ def _short(value: float | None, digits: int = 6) -> float | int | None:
 
 
 def _problem(problem: Problem) -> list[str]:
-    path = problem.path
-    name = f"{path.parent.name}/{path.name}" if path.name == "record.json" else path.name
     # The page is published: an error of the file system would tell the folders of the machine.
-    return [name, problem.reason.replace(str(path), name)]
+    return [problem.name, problem.reason.replace(str(problem.path), problem.name)]

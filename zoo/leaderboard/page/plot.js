@@ -42,7 +42,9 @@ function staircase(points, cost, quality, xRange, yRange, logs) {
   const steps = points.filter((p) => p.on).sort((a, b) => (cost.direction === "min" ? a.x - b.x : b.x - a.x));
   // Each machine has a frontier of times: one line through two of them would say nothing.
   const machines = new Set(steps.map((p) => p.group.hardware));
-  if (!steps.length || (cost.clocked && machines.size > 1)) return { x: [], y: [] };
+  // So has each kind of rows that the board keeps apart, such as sets of data.
+  const kinds = new Set(steps.map((p) => p.group.kind));
+  if (!steps.length || (cost.clocked && machines.size > 1) || kinds.size > 1) return { x: [], y: [] };
   const edge = (range, log, high) => (log ? 10 ** range[high ? 1 : 0] : range[high ? 1 : 0]);
   const worstX = edge(xRange, logs[0], cost.direction === "min");
   const worstY = edge(yRange, logs[1], quality.direction === "min");

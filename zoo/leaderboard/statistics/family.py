@@ -1,15 +1,18 @@
 """Speed-up at equal quality, and quality at equal cost, between two families of models.
 
 A family is a curve from cost to quality through the means of its groups, e.g. one model at three
-sizes. Between two groups quality is linear in log(cost), and beyond the ends their segment goes on;
-where the curve is flat or falls there, a better quality costs infinitely much.
+sizes and two budgets. Who has many groups takes the best one that the cost allows, so a group that is
+no better than a cheaper one is passed over: the curve is the family's frontier. Between two groups
+of it quality is linear in log(cost). Beyond the ends nothing is known: a quality above the best costs infinitely much,
+one below the cheapest group's costs what that does.
 
     speed-up(q) = cost of theirs at q / cost of ours at q
     gain(c)     = quality of ours at c - quality of theirs at c
 
 Without a q or c these are means over the range that both curves have: of the log speed-up over q, of
 the gain over log c, as in Bjontegaard's comparison of video codecs (2001, VCEG-M33). The interval is
-of resampled means over the seeds of every group (`bootstrap.py`), with q and c held fixed.
+of resampled means over the seeds of every group (`bootstrap.py`). A q or c that was asked for is held
+fixed; the common range is taken anew from each draw's curves, since their ends are measured, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,15 +66,17 @@ def speed_up(
 
     sign = 1.0 if direction == "max" else -1.0
     mine, other = _Curves(ours, sign), _Curves(theirs, sign)
-    low = max(mine.mean[:, 1].min(), other.mean[:, 1].min())
-    high = min(mine.mean[:, 1].max(), other.mean[:, 1].max())
-    at = _positions(low, high, None if quality is None else sign * quality)
+    wanted = None if quality is None else sign * quality
+    at = _common(mine.mean, other.mean, 1, wanted)
     if at is None:
         return None
 
     def logs(a: "np.ndarray", b: "np.ndarray") -> float:
+        places = _common(a, b, 1, None) if wanted is None else at
+        if places is None:
+            return float("nan")
         with np.errstate(invalid="ignore"):
-            return float(np.mean(_cost_at(b, at) - _cost_at(a, at)))
+            return float(np.mean(_cost_at(b, places) - _cost_at(a, places)))
 
     value, interval = _measure(logs, mine, other, level, draws, seed)
     ends = sorted((sign * float(at[0]), sign * float(at[-1])))
@@ -83,22 +88,29 @@ def gain(
     theirs: Family,
     *,
     cost: float | None = None,
+    direction: str = "max",
     level: float = LEVEL,
     draws: int = DRAWS,
     seed: int = SEED,
 ) -> Comparison | None:
-    """Return how much more quality ours has than theirs at equal cost; as for `speed_up`."""
+    """Return how much better ours is than theirs at equal cost; as for `speed_up`.
+
+    It is positive where ours is better, whichever the direction.
+    """
     import numpy as np
 
-    mine, other = _Curves(ours, 1.0), _Curves(theirs, 1.0)
-    low = max(mine.mean[:, 0].min(), other.mean[:, 0].min())
-    high = min(mine.mean[:, 0].max(), other.mean[:, 0].max())
-    at = _positions(low, high, None if cost is None else float(np.log(cost)))
+    sign = 1.0 if direction == "max" else -1.0
+    mine, other = _Curves(ours, sign), _Curves(theirs, sign)
+    wanted = None if cost is None else float(np.log(cost))
+    at = _common(mine.mean, other.mean, 0, wanted)
     if at is None:
         return None
 
     def difference(a: "np.ndarray", b: "np.ndarray") -> float:
-        return float(np.mean(_quality_at(a, at) - _quality_at(b, at)))
+        places = _common(a, b, 0, None) if wanted is None else at
+        if places is None:
+            return float("nan")
+        return float(np.mean(_quality_at(a, places) - _quality_at(b, places)))
 
     value, interval = _measure(difference, mine, other, level, draws, seed)
     return Comparison(value, interval, float(np.exp(at[0])), float(np.exp(at[-1])))
@@ -117,8 +129,7 @@ class _Curves:
             raise ValueError("a cost of zero or less has no logarithm")
         for g in self.groups:
             g[:, 0], g[:, 1] = np.log(g[:, 0]), sign * g[:, 1]
-        self.mean = np.array([g.mean(axis=0) for g in self.groups])
-        self.mean = self.mean[np.argsort(self.mean[:, 0])]
+        self.mean = _running_best(np.array([g.mean(axis=0) for g in self.groups]))
         self.spread_known = all(len(g) > 1 for g in self.groups)
 
     def draw(self, draws: int, generator: "np.random.Generator") -> "np.ndarray":
@@ -127,14 +138,27 @@ class _Curves:
         drawn = np.concatenate(
             [resampled_means(g[None], draws, generator) for g in self.groups], axis=1
         )
-        order = np.argsort(drawn[..., 0], axis=1)
-        return np.take_along_axis(drawn, order[..., None], axis=1)
+        return _running_best(drawn)
 
 
-def _positions(low: float, high: float, wanted: float | None) -> "np.ndarray | None":
+def _running_best(points: "np.ndarray") -> "np.ndarray":
+    """Sort groups (..., G, 2) by cost, and give each the best quality up to there."""
+    import numpy as np
+
+    order = np.argsort(points[..., 0], axis=-1)
+    curve = np.take_along_axis(points, order[..., None], axis=-2)
+    curve[..., 1] = np.maximum.accumulate(curve[..., 1], axis=-1)
+    return curve
+
+
+def _common(
+    a: "np.ndarray", b: "np.ndarray", axis: int, wanted: float | None
+) -> "np.ndarray | None":
     """Return where to compare: the wanted place, or the common range; None outside of it."""
     import numpy as np
 
+    low = max(a[:, axis].min(), b[:, axis].min())
+    high = min(a[:, axis].max(), b[:, axis].max())
     if low > high or (wanted is not None and not low <= wanted <= high):
         return None
     return np.linspace(low, high, POINTS) if wanted is None else np.array([wanted])
@@ -176,27 +200,32 @@ def _exponential(value: float, interval: Interval | None, ends: list[float]) -> 
 
 
 def _cost_at(curve: "np.ndarray", wanted: "np.ndarray") -> "np.ndarray":
-    """Return the least log cost at which the curve has the wanted qualities."""
+    """Return the least log cost at which the curve has the wanted qualities; inf above its best."""
     import numpy as np
 
-    x, y = curve[:, 0], curve[:, 1]
-    slope = np.diff(y) / np.maximum(np.diff(x), 1e-12)
-    result = np.full(len(wanted), np.inf)
-    for i in range(len(slope) - 1, -1, -1):  # an earlier crossing replaces a later one
-        if slope[i] <= 0:
-            continue
-        first, last = i == 0, i == len(slope) - 1
-        inside = ((wanted >= y[i]) | first) & ((wanted <= y[i + 1]) | last)
-        result = np.where(inside, x[i] + (wanted - y[i]) / slope[i], result)
-    # A curve that starts above the wanted quality, and falls, has it at its start.
-    return np.where(np.isinf(result) & (wanted <= y[0]), x[0], result)
+    x, y = _frontier(curve)
+    if len(x) == 1:
+        return np.where(wanted > y[0], np.inf, x[0])
+    # The first group that has it; its left neighbour has not, so the segment between them rises.
+    right = np.searchsorted(y, wanted, side="left")
+    inside = np.clip(right, 1, len(x) - 1)
+    x0, x1, y0, y1 = x[inside - 1], x[inside], y[inside - 1], y[inside]
+    between = x0 + (x1 - x0) * (wanted - y0) / (y1 - y0)
+    return np.where(right == 0, x[0], np.where(right == len(x), np.inf, between))
 
 
 def _quality_at(curve: "np.ndarray", wanted: "np.ndarray") -> "np.ndarray":
-    """Return the quality at log costs, by the segment that each is in, or is nearest to."""
+    """Return the quality at log costs; beyond an end, that of the end."""
+    import numpy as np
+
+    quality: np.ndarray = np.interp(wanted, *_frontier(curve))
+    return quality
+
+
+def _frontier(curve: "np.ndarray") -> "tuple[np.ndarray, np.ndarray]":
+    """Return log costs and qualities of the groups that are better than every cheaper one."""
     import numpy as np
 
     x, y = curve[:, 0], curve[:, 1]
-    slope = np.diff(y) / np.maximum(np.diff(x), 1e-12)
-    i = np.clip(np.searchsorted(x, wanted) - 1, 0, len(slope) - 1)
-    return y[i] + slope[i] * (wanted - x[i])
+    better = np.concatenate([[True], y[1:] > y[:-1]])  # y is the running best
+    return x[better], y[better]
