@@ -173,7 +173,7 @@ def test_the_others_of_a_torchrun_wait_for_the_first(
     def sleep(_: float) -> None:
         lock.write_text(said.pop(0))
 
-    monkeypatch.setattr(processes.time, "sleep", sleep)
+    monkeypatch.setattr("zoo.processes.time.sleep", sleep)
     processes.wait_for_the_first(lock)
     assert len(said) == 3  # not of torchrun: Lightning starts the others in time
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")

@@ -81,7 +81,9 @@ def test_buckets_are_sorted_within_pools_and_shuffled_among_batches(monkeypatch)
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 5))
-def test_ranks_evaluate_every_row_once_in_equally_many_batches(rows, size, world) -> None:
+def test_ranks_evaluate_every_row_once_in_equally_many_batches(
+    rows: int, size: int, world: int
+) -> None:
     if rows < world:
         with pytest.raises(UserError, match=f"devices={world}: a split .* {rows} samples; type"):
             eval_batches(rows, size, 0, world)

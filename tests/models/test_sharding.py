@@ -1,5 +1,8 @@
 """Which parts of a model are shared out by themselves."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +15,7 @@ from zoo.models.sharding import blocks_of, check_blocks
 
 
 @pytest.mark.parametrize("build", [bert.masked_lm, builder.masked_lm])
-def test_layers_are_blocks_and_tied_embeddings_are_none(build) -> None:
+def test_layers_are_blocks_and_tied_embeddings_are_none(build: Callable[..., Any]) -> None:
     with torch.device("meta"):
         net = build("nano", vocab_size=64, pad_token_id=0, max_length=16)
     assert blocks_of(net) == list(net.bert.encoder.layer)
