@@ -151,16 +151,18 @@ def _widened(qkv: Tensor) -> Iterator[Tensor]:
         yield qkv.float()
 
 
-def attention_shares(qkv: Tensor, attention: Attention) -> tuple[Tensor, list[Tensor]]:
+def attention_shares(
+    qkv: Tensor, attention: Attention, dropout_p: float
+) -> tuple[Tensor, list[Tensor]]:
     """Compute attention and keep what share each token has, which kernels do not show.
 
     Returns:
-        (N, H * D), and for each block the shares (n, H, s, s).
+        (N, H * D), and for each block the shares (n, H, s, s), after their dropout.
     """
     outs, shares = [], []
     for (q, k, v), bias in zip(_blocks(qkv, attention.packing), attention.biases, strict=True):
         scores = (q @ k.transpose(-2, -1)).float() * q.shape[-1] ** -0.5
-        share = (scores if bias is None else scores + bias).softmax(-1)
+        share = F.dropout((scores if bias is None else scores + bias).softmax(-1), dropout_p)
         outs.append(share.to(v.dtype) @ v)
         shares.append(share)
     return _joined(outs, qkv), shares
@@ -176,7 +178,7 @@ def unpack_shares(shares: list[Tensor], packing: Packing) -> Tensor:
     singles = [share for block in shares for share in block]
     columns = torch.split(packing.columns(), list(packing.lengths)) if singles else ()
     for row, share, place in zip(packing.rows, singles, columns, strict=True):
-        full[row, :, place[:, None], place] = share.permute(1, 2, 0).permute(2, 0, 1)
+        full[row, :, place[:, None], place] = share
     return full
 
 

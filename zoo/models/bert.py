@@ -7,8 +7,9 @@ from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
 from zoo.errors import UserError, first_line
-from zoo.models.bert_sizes import print_size, size_of
+from zoo.models.bert_sizes import SIZES, print_size
 from zoo.models.checkpointing import checkpoint_activations
+from zoo.models.sizes import size_of
 
 POSITIONS = 512  # rows of the table
 
@@ -89,7 +90,7 @@ def masked_lm(
                 f"and the tokenizer's is {vocab_size}; use the tokenizer that it was trained with"
             )
     else:
-        shape = size_of(size)
+        shape = size_of(size, SIZES)
         config = BertConfig(
             vocab_size=vocab_size,
             hidden_size=shape.hidden_size,

@@ -3,8 +3,6 @@
 import sys
 from dataclasses import dataclass
 
-from zoo.errors import UserError, suggest
-
 
 @dataclass(frozen=True, slots=True)
 class Size:
@@ -23,17 +21,6 @@ SIZES = {
     "base": Size(768, 12, 12, 3072),
     "large": Size(1024, 24, 16, 4096),
 }
-
-
-def size_of(name: str) -> Size:
-    """Return a size by its name.
-
-    Raises:
-        UserError: there is none of this name.
-    """
-    if name not in SIZES:
-        raise UserError(f"model.size={name}: no such size{suggest(name, SIZES)}")
-    return SIZES[name]
 
 
 def print_size(model: str, size: str, parameters: int) -> None:

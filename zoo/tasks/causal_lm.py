@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 
 from zoo.example import Example
-from zoo.precision.kinds import Kind
-from zoo.tasks.base import Task, meta, on_meta
-from zoo.tasks.meter import Extent, Meter, SequenceMeter, extent_of
+from zoo.tasks.meter import Extent, extent_of
+from zoo.tasks.sequences import SequenceTask
 
 
 class Surprise(Metric):
@@ -54,7 +53,7 @@ class Surprise(Metric):
         }
 
 
-class CausalLMTask(Task):
+class CausalLMTask(SequenceTask):
     """Learn to tell the next token.
 
     Args:
@@ -65,8 +64,7 @@ class CausalLMTask(Task):
     """
 
     def __init__(self, net: nn.Module, *, max_length: int, **shared: Any) -> None:
-        super().__init__(net, **shared)
-        self.max_length = max_length
+        super().__init__(net, max_length=max_length, **shared)
         self.surprises = nn.ModuleDict({"val": Surprise(), "test": Surprise()})
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
@@ -74,9 +72,11 @@ class CausalLMTask(Task):
         return {"loss": loss, "metrics": {"loss": loss.detach()}}
 
     def _evaluate(self, batch: dict[str, Any], split: str) -> None:
+        loss = self.net(**batch)[
+            "loss"
+        ]  # by every rank: where weights are shared out all wait for it
         tokens = sum(batch["predicted"])
         if tokens:
-            loss = self.net(**batch)["loss"]
             self.surprises[split].update(loss, tokens, batch["bytes"])  # type: ignore[operator]
 
     def _publish(self, split: str) -> None:
@@ -98,26 +98,8 @@ class CausalLMTask(Task):
     def on_test_epoch_end(self) -> None:
         self._publish("test")
 
-    def count(self, batch: dict[str, Any]) -> tuple[int, int | None]:
-        return len(batch["lengths"]), sum(batch["lengths"])
-
     def extent(self, batch: dict[str, Any]) -> Extent:
         return extent_of(batch["lengths"], batch["predicted"])
 
     def example(self, samples: int) -> Example:
         return self.batch_of(samples, self.max_length, self.max_length - 1)
-
-    def batch_of(self, rows: int, length: int, targets: int) -> dict[str, Any]:
-        """Return a batch without padding on the meta device, with so many targets in each row."""
-        return {
-            "input_ids": meta(rows, length, dtype=torch.long),
-            "labels": meta(rows, length, dtype=torch.long),
-            "lengths": [length] * rows,
-            "targets": meta(rows * targets, dtype=torch.long),
-        }
-
-    def meter(self, batch_size: int, accumulate: int, bits: dict[Kind, int]) -> Meter | None:  # type: ignore[override]
-        try:
-            return SequenceMeter(on_meta(self.net), self.batch_of, bits)
-        except Exception:  # whatever a model raises that wants numbers
-            return None

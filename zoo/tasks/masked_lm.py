@@ -8,12 +8,11 @@ from torch import Tensor, nn
 from torchmetrics import MeanMetric
 
 from zoo.example import Example
-from zoo.precision.kinds import Kind
-from zoo.tasks.base import Task, meta, on_meta
-from zoo.tasks.meter import Extent, Meter, SequenceMeter, extent_of
+from zoo.tasks.meter import Extent, extent_of
+from zoo.tasks.sequences import SequenceTask
 
 
-class MaskedLMTask(Task):
+class MaskedLMTask(SequenceTask):
     """Learn to tell masked tokens.
 
     A batch holds `input_ids` (B, S), `attention_mask` (B, S) or None where nothing is padded,
@@ -35,8 +34,7 @@ class MaskedLMTask(Task):
     def __init__(
         self, net: nn.Module, *, max_length: int, eval_lengths: Sequence[int] = (), **shared: Any
     ) -> None:
-        super().__init__(net, **shared)
-        self.max_length = max_length
+        super().__init__(net, max_length=max_length, **shared)
         self.tests = ["test", *(f"test/length/{length}" for length in eval_lengths)]
         names = ("val", *self.tests)
         self.losses = nn.ModuleDict({name: MeanMetric() for name in names})
@@ -83,9 +81,6 @@ class MaskedLMTask(Task):
         for name in self.tests:
             self._publish(name)
 
-    def count(self, batch: dict[str, Any]) -> tuple[int, int | None]:
-        return len(batch["lengths"]), sum(batch["lengths"])
-
     def extent(self, batch: dict[str, Any]) -> Extent:
         rows, width = batch["labels"].shape
         targets = torch.bincount(batch["targets"] // width, minlength=rows)
@@ -93,19 +88,3 @@ class MaskedLMTask(Task):
 
     def example(self, samples: int) -> Example:
         return self.batch_of(samples, self.max_length, max(1, 3 * self.max_length // 10))
-
-    def batch_of(self, rows: int, length: int, targets: int) -> dict[str, Any]:
-        """Return a batch without padding on the meta device, with so many targets in each row."""
-        return {
-            "input_ids": meta(rows, length, dtype=torch.long),
-            "attention_mask": None,
-            "labels": meta(rows, length, dtype=torch.long),
-            "lengths": [length] * rows,
-            "targets": meta(rows * targets, dtype=torch.long),
-        }
-
-    def meter(self, batch_size: int, accumulate: int, bits: dict[Kind, int]) -> Meter | None:  # type: ignore[override]
-        try:
-            return SequenceMeter(on_meta(self.net), self.batch_of, bits)
-        except Exception:  # whatever a model raises that wants numbers
-            return None

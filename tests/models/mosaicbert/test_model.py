@@ -259,6 +259,19 @@ def test_attention_dropout_is_allowed(p: float) -> None:
     assert len(set(dropped)) == 64
 
 
+def test_asking_for_attentions_does_not_switch_their_dropout_off() -> None:
+    made = model(attention_probs_dropout_prob=0.5).train()
+    inputs = batch([8, 8], 8)
+    torch.manual_seed(0)
+    outputs = [made(**inputs, output_attentions=True) for _ in range(2)]
+    assert outputs[0].loss.item() != outputs[1].loss.item()
+    share = outputs[0].attentions[0]
+    assert 0 < (share == 0).float().mean() < 1
+    made.eval()
+    plain, asked = made(**inputs), made(**inputs, output_attentions=True)
+    torch.testing.assert_close(plain.loss, asked.loss)
+
+
 def closed_form(lengths: list[int], targets: int, d: int, width: int, layers: int, V: int) -> int:
     """Multiply-adds of a forward pass, by hand: 2 FLOPs each."""
     N, pairs = sum(lengths), sum(s * s for s in lengths)

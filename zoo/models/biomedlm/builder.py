@@ -9,9 +9,10 @@ from transformers import GPT2Config
 
 from zoo.errors import UserError, first_line
 from zoo.models.biomedlm.model import FLASH, BioMedLM, check_positions
-from zoo.models.biomedlm.sizes import POSITIONS, print_size, size_of
+from zoo.models.biomedlm.sizes import POSITIONS, SIZES, print_size
 from zoo.models.checkpointing import checkpoint_activations
 from zoo.models.mosaicbert.interop import find_checkpoint
+from zoo.models.sizes import size_of
 
 
 def causal_lm(
@@ -76,7 +77,7 @@ def configuration(
     There is no padding token in it: the end-of-text token stands in for one, and transformers would
     look for it in every batch that has no mask.
     """
-    shape = size_of(size)
+    shape = size_of(size, SIZES)
     return GPT2Config(
         vocab_size=vocab_size,
         n_positions=POSITIONS,

@@ -6,8 +6,6 @@ parameters = V d + P d + L (12 d^2 + 13 d) + 2 d        V words, P positions, L 
 import sys
 from dataclasses import dataclass
 
-from zoo.errors import UserError, suggest
-
 POSITIONS = 1024  # rows of the table of positions: n_ctx
 VOCABULARY = 28_896  # of the paper, the end-of-text token included
 
@@ -30,17 +28,6 @@ SIZES = {
     "5b": Size(4096, 24, 32),
     "7b": Size(4096, 32, 32),
 }
-
-
-def size_of(name: str) -> Size:
-    """Return a size by its name.
-
-    Raises:
-        UserError: there is none of this name.
-    """
-    if name not in SIZES:
-        raise UserError(f"model.size={name}: no such size{suggest(name, SIZES)}")
-    return SIZES[name]
 
 
 def print_size(size: str, layers: int | None, parameters: int) -> None:

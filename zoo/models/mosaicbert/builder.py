@@ -4,13 +4,14 @@ import sys
 from typing import Any
 
 from zoo.errors import UserError
-from zoo.models.bert_sizes import print_size, size_of
+from zoo.models.bert_sizes import SIZES, print_size
 from zoo.models.checkpointing import checkpoint_activations
 from zoo.models.glu import matched_intermediate_size
 from zoo.models.mosaicbert.config import MosaicBertConfig
 from zoo.models.mosaicbert.encoder import check_positions
 from zoo.models.mosaicbert.interop import load_pretrained
 from zoo.models.mosaicbert.masked_lm import MosaicBertForMaskedLM
+from zoo.models.sizes import size_of
 
 
 def masked_lm(
@@ -72,7 +73,7 @@ def masked_lm(
         model, report = load_pretrained(MosaicBertForMaskedLM, checkpoint, **switches)
         print(report, file=sys.stderr)
     else:
-        shape = size_of(size)
+        shape = size_of(size, SIZES)
         inner = shape.intermediate_size
         config = MosaicBertConfig(
             hidden_size=shape.hidden_size,

@@ -67,9 +67,10 @@ class Heads(nn.Module):
         shares: list[list[Tensor]] | None,
     ) -> Tensor:
         """Return (N, d) of qkv (N, 3, H, D); where shares are asked for, append this layer's."""
+        p = p_dropout if self.training else 0.0
         if shares is None:
-            return attention(qkv, p_dropout if self.training else 0.0)
-        out, own = attention_shares(qkv, attention)
+            return attention(qkv, p)
+        out, own = attention_shares(qkv, attention, p)
         shares.append(own)
         return out
 
