@@ -90,7 +90,7 @@ def test_power_is_the_share_of_intervals_beyond_the_threshold(distance: float, n
     assert power(distance, 1.0, n) == pytest.approx(np.mean(x.mean(axis=1) > half), abs=0.01)
 
 
-@given(st.floats(0.15, 5), st.floats(0.5, 2))
+@given(st.floats(0.2, 5), st.floats(0.5, 2))
 def test_seeds_needed_is_the_least_number_with_the_power(distance: float, std: float) -> None:
     n = seeds_needed(distance, std=std)
     assert n is not None
