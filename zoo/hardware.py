@@ -59,7 +59,7 @@ def device_type(accelerator: str) -> str:
 def describe(device: str, count: int) -> Hardware:
     """Describe the machine without naming it."""
     driver = None
-    name = _cpu_name()
+    name = cpu_name()
     if device == "cuda":
         name = torch.cuda.get_device_name()
         driver = _nvidia_driver()
@@ -67,19 +67,29 @@ def describe(device: str, count: int) -> Hardware:
         device=device,  # type: ignore[arg-type]
         device_name=name,
         device_count=count,
-        cpu_name=_cpu_name(),
+        cpu_name=cpu_name(),
         cpu_threads=torch.get_num_threads(),
+        instructions=instructions(),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         driver=driver,
     )
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """Return what the processor calls itself."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def instructions() -> str:
+    """Return the widest vector instructions that torch's kernels use here: AVX2, AVX512, ...
+
+    Processors of one name differ in them, and then in speed and in the order of sums, so in bits.
+    """
+    return torch.backends.cpu.get_cpu_capability()
 
 
 def _nvidia_driver() -> str | None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zoo.errors import UserError, suggest
+from zoo.extensions import extensions
+from zoo.leaderboard.definition import read_definition
 from zoo.leaderboard.frontier import Cell, Direction, Group, cell_of, frontier, hardware_class
 from zoo.leaderboard.record import Finite, Record
 from zoo.leaderboard.target import KEYS as TARGET_KEYS
@@ -54,7 +55,7 @@ class Reported(BaseModel):
 class Board(BaseModel):
     """What a board shows; docs/boards.md describes the keys.
 
-    `where` maps dotted keys to a value or a list of values: of the configuration
+    `sweeps` are the files of sweeps/ whose runs fill it. `where` maps dotted keys to a value or a list of values: of the configuration
     (`model.name`), or of `data.*`, `hardware.*`, `status`. `columns` are configuration keys that
     tell the groups apart; left out, they are the keys in which the groups differ. `target` is what
     the costs `target/*` are counted up to. Rows that differ in a key of `apart` have frontiers of
@@ -67,6 +68,7 @@ class Board(BaseModel):
     title: str
     question: str
     paper: str | None = None
+    sweeps: list[str] = []
     where: dict[str, Any] = Field(default_factory=dict)
     quality: Axis
     costs: list[Axis] = Field(min_length=1)
@@ -139,26 +141,23 @@ def load_board(path: Path) -> Board:
     Raises:
         UserError: the file is no valid board; the sentence names the key.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-        if not isinstance(content, dict):
-            raise UserError(
-                f"{path.name}: a board is a mapping with title, question, quality, costs"
-            )
-        return Board.model_validate({"name": path.stem, **content})
-    except yaml.YAMLError as error:
-        raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(p) for p in first["loc"])  # empty where keys do not go together
-        parts = [path.name, where, first["msg"].removeprefix("Value error, ")]
-        raise UserError(": ".join(part for part in parts if part)) from None
+    wanted = "a board is a mapping with title, question, quality, costs"
+    return read_definition(path, Board, wanted, name=path.stem)
 
 
 def load_boards(folder: Path) -> dict[str, Board]:
-    """Read every board of a folder, by name."""
-    boards = (load_board(path) for path in sorted(folder.glob("*.yaml")))
-    return {board.name: board for board in boards}
+    """Read every board of a folder and of the extensions, by name.
+
+    Raises:
+        UserError: a file is no valid board, or two boards have one name.
+    """
+    found: dict[str, Board] = {}
+    for home in (folder, *(e.leaderboards for e in extensions())):
+        for path in sorted(home.glob("*.yaml")):
+            if path.stem in found:
+                raise UserError(f"{path}: there is a board {path.stem} already; rename this one")
+            found[path.stem] = load_board(path)
+    return found
 
 
 def curves_needed(boards: Iterable[Board]) -> set[str]:
@@ -200,15 +199,8 @@ def _field(record: Record, key: str) -> Any:
 
 def select(board: Board, records: Iterable[Record]) -> list[Record]:
     """Return the records that the board's `where` lets in."""
-
-    def matches(record: Record) -> bool:
-        for key, wanted in board.where.items():
-            allowed = wanted if isinstance(wanted, list) else [wanted]
-            if _field(record, key) not in allowed:
-                return False
-        return True
-
-    return [r for r in records if matches(r)]
+    wanted = [(k, v if isinstance(v, list) else [v]) for k, v in board.where.items()]
+    return [r for r in records if all(_field(r, key) in allowed for key, allowed in wanted)]
 
 
 def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -> View:
@@ -227,24 +219,36 @@ def view(board: Board, records: Iterable[Record], cost_key: str | None = None) -
         raise UserError(
             f"cost {cost_key}: board {board.name} has no such cost{suggest(cost_key, by_key)}"
         )
-    cost = by_key[cost_key] if cost_key else board.costs[0]
-    groups = frontier(
-        select(board, records),
-        cost.key,
-        board.quality.key,
-        cost_direction=cost.direction,
-        quality_direction=board.quality.direction,
-        cell=board.cell,
-        minimum_seeds=board.minimum_seeds,
-        apart=board.kind,
-    )
-    for group in groups:
-        for axis in board.costs:
-            if axis.key not in group.cells:
-                group.cells[axis.key] = board.cell(group.records, axis.key)
-    columns = board.columns if board.columns is not None else differing_keys(groups)
-    hardware = sorted({hardware_class(r) for g in groups for r in g.records})
-    return View(board, cost, groups, columns, hardware)
+    return views(board, records, [by_key[cost_key] if cost_key else board.costs[0]])[0]
+
+
+def views(board: Board, records: Iterable[Record], costs: Sequence[Axis]) -> list[View]:
+    """Fill a board with records, once for each of these costs."""
+    chosen = select(board, records)
+    filled: list[View] = []
+    for cost in costs:
+        groups = frontier(
+            chosen,
+            cost.key,
+            board.quality.key,
+            cost_direction=cost.direction,
+            quality_direction=board.quality.direction,
+            cell=board.cell,
+            minimum_seeds=board.minimum_seeds,
+            apart=board.kind,
+        )
+        for group in groups:
+            for axis in board.costs:
+                if axis.key not in group.cells:
+                    group.cells[axis.key] = board.cell(group.records, axis.key)
+        # What tells groups apart does not depend on the cost that they are ranked against.
+        if filled:
+            columns, hardware = filled[0].columns, filled[0].hardware
+        else:
+            columns = board.columns if board.columns is not None else differing_keys(groups)
+            hardware = sorted({hardware_class(r) for g in groups for r in g.records})
+        filled.append(View(board, cost, groups, columns, hardware))
+    return filled
 
 
 def differing_keys(groups: Iterable[Group]) -> list[str]:

@@ -21,10 +21,11 @@ class Certainty:
 
 def certainty(filled: "View") -> Certainty:
     """Resample the seeds of a board, and compare its rows with its baseline."""
-    return Certainty(_membership(filled), _against_baseline(filled))
+    return Certainty(membership_of(filled), _against_baseline(filled))
 
 
-def _membership(filled: "View") -> dict[str, float]:
+def membership_of(filled: "View") -> dict[str, float]:
+    """Return the probability of being on the frontier of each row that can be, by its key."""
     from zoo.leaderboard.statistics.membership import membership
 
     board = filled.board

@@ -5,13 +5,12 @@ points do not dominate each other, so ties share the frontier. A point with a mi
 non-finite value is on no frontier and dominates nothing.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from zoo.leaderboard.record import Record
+from zoo.leaderboard.record import Record, setup
 from zoo.leaderboard.statistics.interval import Interval, mean_interval
 
 Direction = Literal["min", "max"]
@@ -131,7 +130,9 @@ class Group:
 def hardware_class(record: Record) -> str:
     """Name what a time was measured on; times of two classes are not comparable."""
     h = record.hardware
-    name = h.cpu_name if h.device == "cpu" else h.device_name
+    name = h.device_name
+    if h.device == "cpu":
+        name = f"{h.cpu_name} with {h.instructions}" if h.instructions else h.cpu_name
     count = f"{h.cpu_threads} threads" if h.device == "cpu" else f"x{h.device_count}"
     return f"{name}, {count}"
 
@@ -146,9 +147,7 @@ def group_key(record: Record) -> str:
 
     The version is part of it: it is raised when the same command gives other numbers.
     """
-    config = {k: v for k, v in record.config.items() if k != "seed"}
-    parts = [config, record.data.sha256, hardware_class(record), record.zoo_version]
-    return json.dumps(parts, sort_keys=True)
+    return f"{setup(record)} {hardware_class(record)}"
 
 
 def group_by_seed(records: Iterable[Record]) -> list[Group]:

@@ -32,6 +32,9 @@ NOT_IN_CONFIG = (
     "callbacks.ranges.",  # it watches, and changes no bit
 )
 
+# Typed as a path or a name, and kept as the fingerprint of what is there.
+BY_CONTENT = ("model.checkpoint",)
+
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -54,6 +57,30 @@ class Data(_Part):
     train: int = Field(ge=1)
     validation: int = Field(ge=0)
     test: int = Field(ge=0)
+    subset: list[str] | None = None  # the splits that are a part of the public ones, where known
+
+
+class Origin(_Part):
+    """The checkpoint that a run started from, by its content.
+
+    Where it is of a run of the zoo, `run` is that run's id, and the rest is out of its record: what
+    it learned and what that took, and what it started from in its turn. Runs of one `setup` differ in
+    their seeds, and in those of the runs that they started from.
+    """
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    name: str
+    run: str | None = Field(None, pattern=r"^[0-9a-f]{16}$")
+    model: str | None = None
+    data: str | None = None
+    task: str | None = None
+    seed: int | None = Field(None, ge=0)
+    tune: str | None = None
+    setup: str | None = Field(None, pattern=r"^[0-9a-f]{16}$")
+    tokens: Finite | None = None
+    train_s: Finite | None = None
+    flops: Finite | None = None
+    origin: "Origin | None" = None
 
 
 class Hardware(_Part):
@@ -64,6 +91,7 @@ class Hardware(_Part):
     device_count: int = Field(ge=1)
     cpu_name: str
     cpu_threads: int = Field(ge=1)
+    instructions: str | None = None  # the widest that torch's kernels use, such as AVX512
     memory_bytes: int = Field(ge=1)
     driver: str | None = None
 
@@ -115,6 +143,7 @@ class Record(_Part):
     libraries: dict[str, str]
     emulated: bool
     ranges: Ranges | None = None  # of a monitored run
+    origin: Origin | None = None  # of a run that started from a checkpoint
 
     @field_validator("metrics", mode="before")
     @classmethod
@@ -129,8 +158,11 @@ class Record(_Part):
     def to_json(self) -> str:
         """Return the document as it is stored: compact, one line a top-level field."""
         fields = self.model_dump(mode="json")
-        if self.ranges is None:
-            del fields["ranges"]
+        for rare in ("ranges", "origin"):
+            if fields[rare] is None:
+                del fields[rare]
+        if self.data.subset is None:
+            del fields["data"]["subset"]
         lines = [f"{json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in fields.items()]
         return "{\n" + ",\n".join(lines) + "\n}\n"
 
@@ -173,3 +205,16 @@ def decides_result(key: str) -> bool:
         key == name or key + "." == name or (name.endswith(".") and key.startswith(name))
         for name in NOT_IN_CONFIG
     )
+
+
+def setup(record: Record) -> str:
+    """Name what decides a run's result but for its seed: 16 hex digits.
+
+    A run that started from one with the same task and seed, as RTE's does from MNLI's, has that one's
+    setup in its own, and not the weights, which the seed has changed.
+    """
+    config = {k: v for k, v in record.config.items() if k != "seed"}
+    start = record.origin
+    if start is not None and (start.task, start.seed) == (config["task"]["name"], record.seed):
+        config["model"] = {**config["model"], "checkpoint": start.setup}
+    return identity(config, record.data.sha256, record.zoo_version)

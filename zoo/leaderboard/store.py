@@ -144,7 +144,7 @@ def _refuse_huge(record: Record) -> None:
             raise ValueError(f"metrics.{key}: {value:g} is no measurement; the limit is {HUGE:g}")
 
 
-def _record_files(folder: Path) -> Iterator[Path]:
+def record_files(folder: Path) -> Iterator[Path]:
     """Yield `folder/*.json` and `folder/*/record.json`, sorted, without walking any deeper."""
     try:
         entries = sorted(os.scandir(folder), key=lambda e: e.name)
@@ -178,7 +178,7 @@ def scan(
     found: dict[tuple[str, str], Stored] = {}
     problems: list[Problem] = []
     for folder, curated in ((curated_dir, True), (output_dir, False)):
-        for path in _record_files(folder) if folder is not None else ():
+        for path in record_files(folder) if folder is not None else ():
             try:
                 record = read_record(path, curves=curves)
                 expected = path.stem if path.name != "record.json" else path.parent.name

@@ -36,7 +36,7 @@ from zoo.leaderboard.store import Problem, Stored, scan
 
 # What a run is told by, in this order, where it has them.
 SCORES = (
-    "test/acc", "val/acc", "test/bits_per_byte", "val/bits_per_byte", "test/loss", "val/loss",
+    "test/score", "val/score", "test/acc", "val/acc", "test/bits_per_byte", "val/bits_per_byte", "test/loss", "val/loss",
 )  # fmt: skip
 
 WIDE = 100  # columns of a terminal that has room for every cost
@@ -303,7 +303,7 @@ def one_line(record: Record) -> str:
     quality = next(
         (
             f", {_score(k, v)}"
-            for k in ("test/acc", "test/bits_per_byte", "test/loss")
+            for k in ("test/score", "test/acc", "test/bits_per_byte", "test/loss")
             if (v := record.metrics.get(k)) is not None
         ),
         "",

@@ -6,10 +6,10 @@ docs/claims.md describes the keys. `leaderboards/claims/PAPER.yaml` holds the cl
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from zoo.errors import UserError, suggest
+from zoo.leaderboard.definition import read_definition
 from zoo.leaderboard.frontier import Direction
 from zoo.leaderboard.record import Finite
 
@@ -132,19 +132,7 @@ def load_claims(folder: Path) -> dict[str, Claims]:
 
 
 def _load(path: Path) -> Claims:
-    try:
-        content = yaml.safe_load(path.read_text())
-        if not isinstance(content, dict):
-            raise UserError(f"{path.name}: claims are a mapping with paper and claims")
-        loaded = Claims.model_validate(content)
-    except yaml.YAMLError as error:
-        raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(p) for p in first["loc"])
-        raise UserError(
-            f"{path.name}: {where}: {first['msg'].removeprefix('Value error, ')}"
-        ) from None
+    loaded = read_definition(path, Claims, "claims are a mapping with paper and claims")
     names = [claim.name for claim in loaded.claims]
     for name in names:
         if names.count(name) > 1:

@@ -44,20 +44,23 @@ def _table(paper: str, judged: list[Judged]) -> Table:
     table.add_column("bound", no_wrap=True)
     table.add_column("here", ratio=1)
     for j in judged:
-        outcome, test = j.outcomes[j.telling], j.claim.tests[j.telling]
-        name, bound = test.bound
         sentence = Text(j.claim.sentence)
         if j.claim.paper is not None:
             sure = "" if j.claim.paper.verified else ", not verified"
             sentence.append(f" Paper: {j.claim.paper.value}{sure}.", style="dim")
-        sign = SIGNS[name] + ("" if name == "within" else " ")
         table.add_row(
             Text(j.verdict, style=STYLES[j.verdict]),
             sentence,
-            Text(f"{sign}{bound:g}"),
-            Text(measured(outcome)),
+            Text(bound_of(j)),
+            Text(measured(j.outcomes[j.telling])),
         )
     return table
+
+
+def bound_of(judged: Judged) -> str:
+    """Return the bound of the test that decides, with its sign."""
+    name, bound = judged.claim.tests[judged.telling].bound
+    return f"{SIGNS[name]}{'' if name == 'within' else ' '}{bound:g}"
 
 
 def measured(outcome: Outcome) -> str:

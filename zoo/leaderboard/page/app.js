@@ -9,6 +9,10 @@
   const dialog = document.getElementById("detail");
   const notice = document.getElementById("notice");
   const sections = new Map();
+  // The claims and the methods stand before the boards, and are shown as two of them.
+  const CLAIMS = { name: "claims" };
+  const METHODS = { name: "methods" };
+  const views = [...(DATA.claims.length ? [CLAIMS] : []), ...(DATA.methods.length ? [METHODS] : []), ...DATA.boards];
   let current = null;
   let drawCurves = () => {};
   let shownRun = null;
@@ -17,15 +21,15 @@
   const linkOf = (board) => (run) => hashOf(board ? { board: board.name, run: run.id } : { run: run.id });
 
   function header() {
-    const { runs, boards } = DATA;
+    const { runs } = DATA;
     const n = `${runs.length.toLocaleString("en")} ${runs.length === 1 ? "run" : "runs"}`;
     const local = runs.filter((run) => !run.curated).length;
     document.getElementById("made").textContent =
       `${n} (${(runs.length - local).toLocaleString("en")} curated, ${local.toLocaleString("en")} local), made ${DATA.made}`;
     const nav = document.getElementById("boards");
-    nav.hidden = boards.length < 2;
-    nav.append(...boards.map((board) => el("a", { href: hashOf({ board: board.name }) }, board.name)));
-    if (!boards.length) {
+    nav.hidden = views.length < 2;
+    nav.append(...views.map((board) => el("a", { href: hashOf({ board: board.name }) }, board.name)));
+    if (!DATA.boards.length) {
       main.append(el("p", {}, "There is no board: a board is a YAML file in ", el("code", {}, "leaderboards/"), "."));
     }
     document.getElementById("skip").addEventListener("click", (event) => {
@@ -54,13 +58,14 @@
     if (board === current || !board) return;
     if (!sections.has(board)) {
       const open = (index) => { location.hash = linkOf(board)(DATA.runs[board.groups[index].runs[0]]); };
-      const section = boardSection(board, open);
+      const section = board === CLAIMS ? claimsSection()
+        : board === METHODS ? methodsSection((name) => hashOf({ board: name })) : boardSection(board, open, linkOf(board));
       sections.set(board, section);
       main.append(section.node);
     }
     sections.forEach((section, other) => { section.node.hidden = other !== board; });
     [...document.getElementById("boards").children].forEach((link, i) => {
-      if (DATA.boards[i] === board) link.setAttribute("aria-current", "page");
+      if (views[i] === board) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     });
     current = board;
@@ -72,7 +77,7 @@
     const index = DATA.runs.findIndex((run) => run.id === id);
     if (index < 0) return null;
     for (const board of [wanted, ...DATA.boards]) {
-      const group = board?.groups.find((g) => g.runs.includes(index));
+      const group = board?.groups?.find((g) => g.runs.includes(index));
       if (group) return { board, group };
     }
     return { board: null, group: null };
@@ -80,12 +85,12 @@
 
   function route() {
     const address = new URLSearchParams(location.hash.slice(1));
-    const wanted = DATA.boards.find((board) => board.name === address.get("board"));
+    const wanted = views.find((board) => board.name === address.get("board"));
     const id = address.get("run");
     const place = id === null ? null : whereIs(id, wanted);
     notice.hidden = id === null || place !== null;
     notice.textContent = notice.hidden ? "" : `There is no run ${short(id, 40)} on this page.`;
-    showBoard(place?.board ?? wanted ?? current ?? DATA.boards[0]);
+    showBoard(place?.board ?? wanted ?? current ?? views[0]);
     if (place) shownRun = id;
     if (place) drawCurves = showDetail(dialog, place.board, place.group, id, linkOf(place.board));
     else if (dialog.open) dialog.close();

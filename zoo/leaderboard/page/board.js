@@ -1,4 +1,4 @@
-// A section for a board: question, plot, key, table.
+// A section for a board: question, plot, key, curves, table.
 "use strict";
 
 /** Whether every word of the filter is somewhere in what the group's row says. */
@@ -22,8 +22,8 @@ function notes(board) {
   return list.map((text) => el("p", { class: "quiet" }, text));
 }
 
-/** Make the section; `open(group index)` shows the runs, `draw()` draws the plot when visible. */
-function boardSection(board, open) {
+/** Make the section; `open(group index)` shows the runs, `draw()` draws the plots when visible. */
+function boardSection(board, open, linkOf) {
   const section = el("section", { class: "board" }, el("h2", {}, board.title), el("p", {}, board.question));
   if (!board.groups.length) {
     section.append(el("p", { class: "none" }, "No run is on this board yet; make one with ", el("code", {}, "python train.py"), "."));
@@ -35,6 +35,7 @@ function boardSection(board, open) {
   const unplaced = el("p", { class: "quiet" });
   const found = el("p", { class: "quiet", role: "status" });
   const table = groupsTable(board, open);
+  const curves = compareBlock(board, linkOf);
 
   function draw() {
     const points = placed(board, cost).length;
@@ -45,14 +46,19 @@ function boardSection(board, open) {
     const shown = shownGroups();
     found.textContent = words.length ? `${shown.size} of ${board.groups.length} groups` : "";
     if (points) drawFrontier(plot, board, cost, shown, open);
+    curves.draw(new Set(board.frontiers[cost]), shown);
   }
 
   function shownGroups() {
     return new Set(board.groups.flatMap((g, i) => (matches(board, g, words) ? [i] : [])));
   }
 
+  function fillTable() {
+    table.fill(new Set(board.frontiers[cost]), shownGroups(), board.chances[cost]);
+  }
+
   function update() {
-    table.fill(new Set(board.frontiers[cost]), shownGroups());
+    fillTable();
     draw();
   }
 
@@ -65,8 +71,10 @@ function boardSection(board, open) {
   section.append(
     ...notes(board),
     el("div", { class: "controls" }, el("label", {}, "Cost", costs), el("label", {}, "Filter", filter), found),
-    plot, legend(board), unplaced, table.node,
+    plot, legend(board), unplaced,
   );
-  table.fill(new Set(board.frontiers[cost]), shownGroups());
+  if (curves.node) section.append(curves.node);
+  section.append(table.node);
+  fillTable();
   return { node: section, draw };
 }

@@ -15,10 +15,10 @@ from typing import Any
 
 # In this order: each may use what stands before it.
 PROGRAM = (
-    *("dom.js", "labels.js", "plot.js", "curves.js", "heatmap.js", "ranges.js"),
-    *("detail.js", "table.js", "board.js", "app.js"),
+    *("dom.js", "labels.js", "plot.js", "seeds.js", "curves.js", "heatmap.js", "ranges.js"),
+    *("detail.js", "compare.js", "table.js", "board.js", "claims.js", "methods.js", "app.js"),
 )
-STYLE = ("style.css", "heat.css")
+STYLE = ("style.css", "heat.css", "claims.css", "methods.css")
 _ESCAPES = {"&": "\\u0026", "<": "\\u003c", ">": "\\u003e"}
 
 

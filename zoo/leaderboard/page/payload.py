@@ -7,16 +7,22 @@ stands once, in `pool`, and is named by its index there: this keeps 1000 runs in
 import functools
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
-from zoo.leaderboard.boards import Board, get, show, show_cell, view
-from zoo.leaderboard.frontier import Group, depends_on_hardware, hardware_class
+from zoo.leaderboard.boards import Axis, Board, View, get, show, show_cell, show_number, views
+from zoo.leaderboard.certainty import membership_of
+from zoo.leaderboard.claims.judge import Judged
+from zoo.leaderboard.claims.table import bound_of, measured
+from zoo.leaderboard.frontier import Cell, Group, depends_on_hardware, hardware_class
+from zoo.leaderboard.methods import Method
 from zoo.leaderboard.ranges import MAX_STEPS, ByLayer, OverTraining, Ranges
 from zoo.leaderboard.record import Curve, Record
+from zoo.leaderboard.statistics.interval import t_quantile
 from zoo.leaderboard.store import Problem, Stored
 
 MAX_POINTS = 200  # of a curve: a plot is about 600 pixels wide
@@ -33,6 +39,7 @@ class Pool:
     def __init__(self) -> None:
         self.items: list[Any] = []
         self._index: dict[str, int] = {}
+        self._numbers: dict[tuple[float | None, ...], int] = {}
 
     def add(self, value: Any) -> int:
         """Return the index of this value, which JSON must be able to hold."""
@@ -42,9 +49,20 @@ class Pool:
             self.items.append(value)
         return self._index[key]
 
+    def add_numbers(self, values: Sequence[float | None]) -> int:
+        """Return the index of these numbers, shortened; fast where they are there already."""
+        key = tuple(values)
+        if key not in self._numbers:
+            self._numbers[key] = self.add([_short(v) for v in values])
+        return self._numbers[key]
+
 
 def payload(
-    boards: Sequence[Board], stored: Sequence[Stored], problems: Sequence[Problem]
+    boards: Sequence[Board],
+    stored: Sequence[Stored],
+    problems: Sequence[Problem],
+    claims: Sequence[Judged] = (),
+    methods: Sequence[Method] = (),
 ) -> dict[str, Any]:
     """Return what the page's program reads; page/app.js and its neighbours are the reader."""
     pool = Pool()
@@ -57,13 +75,49 @@ def payload(
     order = {id(item.record): index for index, item in enumerate(stored)}
     curated = {id(item.record): item.curated for item in stored}
     records = [item.record for item in stored]
+    filled = [_board(board, records, order, curated) for board in boards]
+    seeds = max((len(group["runs"]) for board in filled for group in board["groups"]), default=1)
     return {
         "made": _now().strftime("%Y-%m-%d %H:%M UTC"),
-        "boards": [_board(board, records, order, curated) for board in boards],
-        "runs": [_run(item, pool, points, columns) for item in stored],
+        "claims": _claims(claims),
+        "methods": [_method(method, claims) for method in methods],
+        "boards": filled,
+        # By the number of runs, for bands over seeds; one run has none.
+        "t95": [None, None, *(_short(t_quantile(n - 1)) for n in range(2, seeds + 1))],
+        "runs": [
+            _run(item, pool, points, lengths, columns)
+            for item, lengths in zip(stored, _longest(filled, records), strict=True)
+        ],
         "problems": [_problem(problem) for problem in problems],
         "pool": pool.items,
     }
+
+
+def _claims(judged: Sequence[Judged]) -> list[dict[str, Any]]:
+    """Return the claims by paper: what each says, the bound that tells, and what was measured."""
+    papers: dict[str, list[dict[str, Any]]] = {}
+    for j in judged:
+        paper = j.claim.paper
+        said = None
+        if paper is not None:
+            source = paper.source if paper.verified else f"{paper.source}, not verified"
+            said = f"{paper.value} ({source})"
+        papers.setdefault(j.paper, []).append(
+            {
+                "verdict": j.verdict,
+                "sentence": j.claim.sentence,
+                "paper": said,
+                "bound": bound_of(j),
+                "here": measured(j.outcomes[j.telling]),
+            }
+        )
+    return [{"paper": name, "rows": rows} for name, rows in papers.items()]
+
+
+def _method(method: Method, judged: Sequence[Judged]) -> dict[str, Any]:
+    """Return a card, with how many of its claims have each verdict; None where it has none."""
+    verdicts = Counter(j.verdict for j in judged if j.paper == method.claims)
+    return {**method.model_dump(), "verdicts": dict(verdicts) or None}
 
 
 def _now() -> datetime:
@@ -76,8 +130,8 @@ def _board(
     board: Board, records: Sequence[Record], order: Mapping[int, int], curated: Mapping[int, bool]
 ) -> dict[str, Any]:
     # The frontier depends on the cost: one view for each, all over the same groups.
-    views = [view(board, records, axis.key) for axis in board.costs]
-    first = views[0]
+    filled = views(board, records, board.costs)
+    first = filled[0]
     place = {group.key: index for index, group in enumerate(first.groups)}
     groups = []
     for group in first.groups:
@@ -100,6 +154,7 @@ def _board(
                     [_short(c.mean), _short(c.std), c.n, c.missing, show_cell(c, a)]
                     for c, a in zip(cells, axes, strict=True)
                 ],
+                "interval": _interval(cells[0], board.quality),
             }
         )
     return {
@@ -114,15 +169,33 @@ def _board(
         "columns": first.columns,
         "hardware": first.hardware,
         "groups": groups,
-        "frontiers": [_frontier(v.groups, place) for v in views],
+        "frontiers": [_frontier(v.groups, place) for v in filled],
+        "chances": [_chances(v, first.groups) for v in filled],
     }
+
+
+def _interval(cell: Cell, axis: Axis) -> str | None:
+    """Return the interval of a mean as the page shows it, None where one run tells no spread."""
+    if cell.interval is None:
+        return None
+    scale = 100 if axis.percent else 1
+    low, high = (show_number(scale * end) for end in (cell.interval.low, cell.interval.high))
+    return f"{low} to {high}"
+
+
+def _chances(filled: View, groups: Sequence[Group]) -> list[float | None]:
+    """Return each group's probability of being on this view's frontier, None where none is known."""
+    known = membership_of(filled)
+    return [_short(known.get(group.key), 3) for group in groups]
 
 
 def _frontier(groups: Sequence[Group], place: Mapping[str, int]) -> list[int]:
     return sorted(place[group.key] for group in groups if group.on_frontier)
 
 
-def _run(item: Stored, pool: Pool, points: int, columns: int) -> dict[str, Any]:
+def _run(
+    item: Stored, pool: Pool, points: int, longest: Mapping[str, int], columns: int
+) -> dict[str, Any]:
     record = item.record
     # A run without ranges has no such key.
     more = {"ranges": _ranges(record.ranges, pool, columns)} if record.ranges else {}
@@ -140,7 +213,9 @@ def _run(item: Stored, pool: Pool, points: int, columns: int) -> dict[str, Any]:
             pool.add(list(record.metrics)),
             [_short(v, 9) for v in record.metrics.values()],
         ],
-        "curves": {name: _curve(c, pool, points) for name, c in record.curve.items()},
+        "curves": {
+            name: _curve(c, pool, points, longest[name]) for name, c in record.curve.items()
+        },
         **more,
     }
 
@@ -178,12 +253,10 @@ def _facts(record: Record) -> dict[str, str]:
     }
 
 
-def _curve(curve: Curve, pool: Pool, points: int) -> list[int | None]:
-    def thin(values: Sequence[float | None]) -> int:
-        return pool.add([_short(values[i]) for i in _thinned(len(values), points)])
-
+def _curve(curve: Curve, pool: Pool, points: int, longest: int) -> list[int | None]:
+    kept = _strided(len(curve.step), points, longest)
     columns = (curve.step, curve.samples, curve.tokens, curve.train_s, curve.value)
-    return [thin(c) if c is not None else None for c in columns]
+    return [pool.add_numbers([c[i] for i in kept]) if c is not None else None for c in columns]
 
 
 def _thinned(length: int, count: int) -> Sequence[int]:
@@ -191,6 +264,32 @@ def _thinned(length: int, count: int) -> Sequence[int]:
     if length <= count:
         return range(length)
     return [round(i * (length - 1) / (count - 1)) for i in range(count)]
+
+
+def _strided(length: int, count: int, longest: int) -> Sequence[int]:
+    """Return indices of a curve: each 2^k-th and the last, at most `count` of the row's longest."""
+    stride = 1
+    while longest > count and (longest - 2) // stride + 2 > count:
+        stride *= 2
+    return range(length) if stride == 1 else [*range(0, length - 1, stride), length - 1]
+
+
+def _longest(
+    boards: Sequence[Mapping[str, Any]], records: Sequence[Record]
+) -> list[dict[str, int]]:
+    """Return how long each run's curves are in the longest run of its row.
+
+    A row's runs are thinned alike, so that they keep their common steps and have a mean there:
+    seeds that were stopped by the clock differ in length.
+    """
+    longest = [{name: len(c.step) for name, c in r.curve.items()} for r in records]
+    for runs in (group["runs"] for board in boards for group in board["groups"]):
+        most: dict[str, int] = {}
+        for lengths in (longest[i] for i in runs):
+            most |= {name: max(n, most.get(name, 0)) for name, n in lengths.items()}
+        for i in runs:
+            longest[i] = {name: most[name] for name in longest[i]}
+    return longest
 
 
 def _ranges(ranges: Ranges, pool: Pool, columns: int) -> dict[str, Any]:
@@ -215,7 +314,7 @@ def _short(value: float | None, digits: int = 6) -> float | int | None:
     """Round to significant digits; a whole number stays what it is, without its '.0'."""
     if value is None or isinstance(value, int):
         return value
-    if value.is_integer() and abs(value) < 2**53:
+    if value.is_integer() and -(2**53) < value < 2**53:
         return int(value)
     return float(f"{value:.{digits}g}")
 

@@ -67,11 +67,13 @@ function hoverText(board, cost, costIndex, p) {
     `${wrapped(cost.label)}: ${plain(c[4])}`,
     q[2] === 1 ? "n = 1: a single run, no error bar" : `n = ${q[2]}`,
   ];
+  if (group.interval !== null) lines.splice(2, 0, `mean within ${plain(group.interval)} (95%)`);
   if (q[3]) lines.push(`${q[3]} of ${runs} runs lack the value`);
   if (group.diverged) lines.push(`${group.diverged} of ${runs} runs diverged`);
   if (group.emulated) lines.push("emulated arithmetic");
   if (board.hardware.length > 1) lines.push(wrapped(board.hardware[group.hardware]));
-  if (p.on) lines.push("on the frontier");
+  const chance = board.chances[costIndex][p.index];
+  if (p.on || chance) lines.push(`${p.on ? "on" : "not on"} the frontier${chance === null ? "" : `; chance ${chanceText(chance)}`}`);
   return lines.join("<br>");
 }
 

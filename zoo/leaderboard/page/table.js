@@ -16,8 +16,10 @@ function columnsOf(board) {
   if (board.hardware.length > 1) config.push({ name: "hardware", key: "hardware", ...text((g) => board.hardware[g.hardware]) });
   return [
     { name: "frontier", key: "frontier", frontier: true },
+    { name: "chance", key: "chance", number: true, chance: true },
     ...config,
     metric(board.quality, 0),
+    { name: "95% interval", key: "interval", text: (g) => g.interval ?? "", value: (g) => (g.interval === null ? null : g.cells[0][0]) },
     { name: "n", key: "n", number: true, seeds: true, text: (g) => String(g.cells[0][2]), value: (g) => g.cells[0][2] },
     ...board.costs.map((axis, i) => metric(axis, i + 1)),
     { name: "source", key: "source", ...text((g) => g.source) },
@@ -43,11 +45,20 @@ function sorted(groups, column, descending) {
   });
 }
 
-function cellOf(column, group, index, on, open) {
+/** A probability in words: never 0% or 100% where it is neither. */
+function chanceText(chance) {
+  if (chance === null) return "";
+  if (chance > 0 && chance < 0.01) return "< 1%";
+  if (chance > 0.99 && chance < 1) return "> 99%";
+  return `${Math.round(100 * chance)}%`;
+}
+
+function cellOf(column, group, index, on, chance, open) {
   const attributes = column.number ? { class: "number" } : {};
   if (column.frontier) {
     return el("td", { class: "mark" }, on ? el("span", { title: "on the frontier" }, "\u25c6 yes") : "");
   }
+  if (column.chance) return el("td", { ...attributes, title: "of being on the frontier, over resampled seeds" }, chanceText(chance));
   const text = column.text(group);
   if (column.seeds) {
     const single = group.cells[0][2] === 1 ? el("span", { class: "badge single" }, "single run") : null;
@@ -67,30 +78,41 @@ function cellOf(column, group, index, on, open) {
   return cell;
 }
 
-/** Make the table; `fill(on, shown)` sets its rows, in its own order. */
+/**
+ * Make the table; `fill(on, shown, chances)` sets its rows, in its own order.
+ *
+ * A row is made once for a frontier: sorting and filtering thousands of them only moves them.
+ */
 function groupsTable(board, open) {
   const columns = columnsOf(board);
   // Best quality first, as in the terminal.
   const sort = { column: columns.findIndex((c) => c.key === board.quality.key), descending: board.quality.direction === "max" };
   const body = el("tbody");
   const head = el("tr");
-  let state = { on: new Set(), shown: new Set() };
+  let state = [new Set(), new Set(), []];
+  let rows = new Map();
 
-  function fill(on, shown) {
-    state = { on, shown };
+  function rowOf(i, on, chances) {
+    if (!rows.has(i)) {
+      const row = el("tr", { class: on.has(i) ? "on" : null });
+      row.append(...columns.map((c) => cellOf(c, board.groups[i], i, on.has(i), chances[i], open)));
+      row.addEventListener("click", () => { if (getSelection().isCollapsed) open(i); });
+      rows.set(i, row);
+    }
+    return rows.get(i);
+  }
+
+  function fill(on, shown, chances) {
+    if (chances !== state[2]) rows = new Map(); // another cost, another frontier
+    state = [on, shown, chances];
     const column = { ...columns[sort.column] };
     if (column.frontier) column.value = (_, i) => (on.has(i) ? 0 : 1);
+    if (column.chance) column.value = (_, i) => chances[i];
     [...head.children].forEach((th, i) => {
       th.setAttribute("aria-sort", i !== sort.column ? "none" : sort.descending ? "descending" : "ascending");
     });
-    const rows = sorted(board.groups, column, sort.descending).filter((i) => shown.has(i)).map((i) => {
-      const group = board.groups[i];
-      const row = el("tr", { class: on.has(i) ? "on" : null });
-      row.append(...columns.map((c) => cellOf(c, group, i, on.has(i), open)));
-      row.addEventListener("click", () => { if (getSelection().isCollapsed) open(i); });
-      return row;
-    });
-    body.replaceChildren(...rows);
+    const order = sorted(board.groups, column, sort.descending).filter((i) => shown.has(i));
+    body.replaceChildren(...order.map((i) => rowOf(i, on, chances)));
   }
 
   columns.forEach((column, i) => {
@@ -98,7 +120,7 @@ function groupsTable(board, open) {
     button.addEventListener("click", () => {
       sort.descending = sort.column === i ? !sort.descending : false;
       sort.column = i;
-      fill(state.on, state.shown);
+      fill(...state);
     });
     head.append(el("th", { scope: "col", class: column.number ? "number" : null, title: column.name.length > 40 ? column.name : null }, button));
   });
