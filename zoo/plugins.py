@@ -7,6 +7,7 @@ folder there, .venv included. `SweepsSource` shows `sweeps` alone, and lets a sw
 
 import builtins
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
@@ -15,7 +16,9 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
+from zoo.extensions import extensions
 from zoo.overrides import ROOT, canonical
+from zoo.sweeps.sweeper import ResumableSweeper
 
 
 class SweepsSource(FileConfigSource):
@@ -51,13 +54,19 @@ class SweepsSource(FileConfigSource):
 
 
 class SweepsFolder(SearchPathPlugin):
-    """Puts sweeps/ on the search path."""
+    """Puts sweeps/ on the search path, and the groups of extensions."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append("zoo", f"sweeps://{ROOT}")
+        for extension in extensions():
+            if extension.conf.is_dir():
+                search_path.append(extension.package, f"file://{extension.conf}")
 
 
 def register() -> None:
     """Tell Hydra, which looks for plugins in packages of its own name only."""
     for plugin in (SweepsSource, SweepsFolder):
         Plugins.instance().register(plugin)
+    # It picks sweepers by the names of such packages: ours answers to the basic one's.
+    basic = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
+    Plugins.instance().class_name_to_class[basic] = ResumableSweeper
