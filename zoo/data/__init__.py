@@ -2,7 +2,9 @@
 
 from zoo.data.cifar import cifar10, cifar100
 from zoo.data.digits import digits
+from zoo.data.glue import glue
 from zoo.data.imagenet import imagenet
+from zoo.data.questions.builder import questions
 from zoo.data.text import text
 
-__all__ = ["cifar10", "cifar100", "digits", "imagenet", "text"]
+__all__ = ["cifar10", "cifar100", "digits", "glue", "imagenet", "questions", "text"]

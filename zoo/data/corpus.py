@@ -261,14 +261,14 @@ def _in_folder(folder: str | None, skip_broken: bool) -> Corpus:
         )
     files: dict[str, list[Path]] = {}
     for path in paths:
-        files.setdefault(_split_of(path.name), []).append(path)
+        files.setdefault(split_of(path.name), []).append(path)
     return _of_files("folder", files, skip_broken)
 
 
-def _split_of(name: str) -> str:
+def split_of(name: str) -> str:
     """Return the split that a file's name begins or ends with; train where it names none.
 
-    >>> _split_of("web_validation.jsonl.gz"), _split_of("dev-00001.txt"), _split_of("latest.txt")
+    >>> split_of("web_validation.jsonl.gz"), split_of("dev-00001.txt"), split_of("latest.txt")
     ('validation', 'validation', 'train')
     """
     words = name.split(".", maxsplit=1)[0].lower().replace("-", "_").split("_")

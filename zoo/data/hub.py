@@ -10,12 +10,20 @@ from zoo.errors import UserError
 from zoo.network import answers
 
 
-def load_from_hub(repository: str, cache_dir: str, *, missing: str, put: str) -> Any:
+def load_from_hub(
+    repository: str,
+    cache_dir: str,
+    *,
+    missing: str,
+    put: str,
+    configuration: str | None = None,
+) -> Any:
     """Return the data set of a hub repository, downloaded once into `cache_dir`.
 
     Args:
         repository: its name on the hub, for example uoft-cs/cifar10.
         cache_dir: where downloads are kept.
+        configuration: which of its sets; None: it has one.
         missing: the first half of the sentence that a user without network reads.
         put: where that user should put the files.
 
@@ -28,7 +36,7 @@ def load_from_hub(repository: str, cache_dir: str, *, missing: str, put: str) ->
     import datasets
 
     try:
-        return datasets.load_dataset(repository, cache_dir=f"{cache_dir}/hub")
+        return datasets.load_dataset(repository, configuration, cache_dir=f"{cache_dir}/hub")
     except Exception as error:
         # The client raises its own, requests', httpx' and OS errors alike: all mean the same here.
         raise _not_given(error, repository, missing, put) from error

@@ -44,6 +44,20 @@ def arguments_without_files(
             "pad_token_id": pad_without_files(section),
         }
         return model, task
+    if section["_target_"] == "zoo.data.glue":
+        from zoo.data.glue import SETS
+
+        scored = SETS[section["task"]].scored
+        known = {**section, "objective": "masked"}
+        model = {
+            "max_length": section["max_length"],
+            "vocab_size": vocabulary_without_files(known),
+            "pad_token_id": pad_without_files(known),
+            "labels": scored.labels,
+        }
+        return model, {"max_length": section["max_length"], "scored": scored}
+    if section["_target_"] == "zoo.data.questions":
+        return _of_questions(section)
     images = IMAGES.get(section["_target_"])
     if images is None:
         return None
@@ -53,3 +67,31 @@ def arguments_without_files(
         {"num_classes": num_classes, "in_chans": in_chans},
         {"num_classes": num_classes, "image_shape": (in_chans, size, size)},
     )
+
+
+def _of_questions(section: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    from zoo.data.questions.prompt import MARKERS
+    from zoo.data.questions.sets import SETS
+
+    options = {name: about.labels for name, about in SETS.items()}
+    names = [*section["task"].split("+"), *(section["eval_task"] or "").split("+")]
+    found = {options.get(name) for name in names if name}
+    if "folder" in names and section["answers"] != "options":
+        return None
+    labels = found.pop() if len(found) == 1 and section["answers"] != "options" else None
+    known = {**section, "objective": "causal" if section["layout"] == "choices" else "masked"}
+    words = len(MARKERS) if section["markers"] == "tokens" else 0
+    model = {
+        "max_length": section["max_length"],
+        "vocab_size": vocabulary_without_files(known) + words,
+        "pad_token_id": pad_without_files(known),
+        "labels": labels,
+        **({"new_words": words} if section["layout"] == "choices" else {}),
+    }
+    task = {
+        "max_length": section["max_length"],
+        "layout": section["layout"],
+        "labels": labels,
+        "most_frequent": 0,
+    }
+    return model, task

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from zoo.data.causal import CausalTextData
-from zoo.data.corpus import SPLITS, Corpus, find_corpus
+from zoo.data.corpus import SPLITS, find_corpus
 from zoo.data.masked import MaskedTextData
 from zoo.data.masking import Rate
 from zoo.data.text_data import TextData
 from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, gpt2, trained_on
 from zoo.data.tokens import Tokens, tokenised
+from zoo.errors import UserError
 
 # What `data.tokenizer=auto` means, and the tokenizers whose files are looked for in data.root.
 AUTO = {"masked": "wordpiece", "causal": "bpe", "auto": "wordpiece"}
@@ -41,6 +42,7 @@ def text(
     train_documents: int | None = None,
     train_bytes: int | None = None,
     eval_samples: int | None = None,
+    eval_bytes: int | None = None,
     eval_lengths: Sequence[int] = (),
     skip_broken: bool = False,
     bucket: bool = False,
@@ -49,8 +51,11 @@ def text(
     packing: bool = True,
     end_of_text: bool = True,
     within_documents: bool = False,
+    own_tokenizer: TextTokenizer | None = None,
 ) -> TextData:
     """Return a corpus as rows of tokens; conf/data/text.yaml says what each argument means.
+
+    `own_tokenizer` is that of the checkpoint which the model starts from, where it has one.
 
     Raises:
         UserError: the corpus or the tokenizer is not there, is broken, or does not fit.
@@ -63,12 +68,18 @@ def text(
     source = train
     if tokenizer_corpus:
         source = find_corpus(tokenizer_corpus, **where, key="data.tokenizer_corpus")
-    made = _tokenizer(
-        AUTO[objective] if tokenizer == "auto" else tokenizer,
-        source,
-        train_documents,
-        train_bytes,
-        vocab_size=vocab_size,
+
+    def trained_here(kind: str) -> TextTokenizer:
+        return trained_on(
+            source, kind, vocab_size,
+            documents=train_documents, text_bytes=train_bytes, cache_dir=cache_dir,
+        )  # fmt: skip
+
+    made = chosen_tokenizer(
+        tokenizer,
+        own_tokenizer,
+        AUTO[objective],
+        trained_here,
         root=root,
         cache_dir=cache_dir,
         folder=tokenizer_folder,
@@ -77,11 +88,17 @@ def text(
         split: tokenised(
             train if split == "train" else held_out, split, made, cache_dir=cache_dir,
             documents=train_documents if split == "train" else None,
-            text_bytes=train_bytes if split == "train" else None,
+            text_bytes=train_bytes if split == "train" else eval_bytes,
         )
         for split in SPLITS
     }  # fmt: skip
     _say_what_is_left_out(corpus, splits)
+    for split in ("validation", "test"):
+        if eval_bytes is not None and not len(splits[split]):
+            raise UserError(
+                f"data.eval_bytes={eval_bytes}: the first document of the {split} split has more; type "
+                "a larger number"
+            )
     shared: dict[str, Any] = {
         "seed": seed,
         "batch_size": batch_size,
@@ -101,25 +118,44 @@ def text(
     )  # fmt: skip
 
 
-def _tokenizer(
+def chosen_tokenizer(
     kind: str,
-    corpus: Corpus,
-    documents: int | None,
-    text_bytes: int | None,
+    own: TextTokenizer | None,
+    auto: str,
+    trained_here: Callable[[str], TextTokenizer],
     *,
-    vocab_size: int,
     root: str,
     cache_dir: str,
     folder: str | None,
 ) -> TextTokenizer:
+    """Return the tokenizer that `data.tokenizer` asks for.
+
+    Args:
+        kind: as it was typed; auto: the checkpoint's, or `auto` where there is none.
+        own: the checkpoint's.
+        auto: a kind.
+        trained_here: trains one of a kind.
+        root, cache_dir: see `given`.
+        folder: of kind folder.
+
+    Raises:
+        UserError: it is not there, or is not the one that the checkpoint was trained with.
+    """
+    if kind == "auto" and own is not None:
+        return own
+    kind = auto if kind == "auto" else kind
     if kind == "folder":
         assert folder is not None, "refused before"
-        return from_folder(folder)
-    if kind in GIVEN:
-        return given(kind, root, cache_dir)
-    return trained_on(
-        corpus, kind, vocab_size, documents=documents, text_bytes=text_bytes, cache_dir=cache_dir
-    )
+        made = from_folder(folder)
+    else:
+        made = given(kind, root, cache_dir) if kind in GIVEN else trained_here(kind)
+    if own is not None and not made.knows_the_words_of(own):
+        raise UserError(
+            f"data.tokenizer={kind}: its words are not those that model.checkpoint was trained with "
+            f"({made.vocab_size} here, {own.vocab_size} there); type data.tokenizer=auto for the "
+            "checkpoint's own"
+        )
+    return made
 
 
 def given(name: str, root: str, cache_dir: str) -> TextTokenizer:

@@ -1,9 +1,9 @@
 """What masked and causal text have in common: a data module over the tokens of three splits."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from lightning.pytorch import LightningDataModule
@@ -11,7 +11,6 @@ from lightning.pytorch import LightningDataModule
 from zoo.data.masking import IGNORED
 from zoo.data.stream import EpochOrder, TrainStream, eval_batches
 from zoo.data.tokenizers import TextTokenizer
-from zoo.data.tokens import Tokens
 from zoo.errors import UserError
 
 Batch = dict[str, Any]
@@ -29,6 +28,15 @@ class Share(NamedTuple):
     update: int
 
 
+class Split(Protocol):
+    """What is asked of a split: how much there is of it, and a fingerprint of its texts."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+
 class TextData(LightningDataModule):
     """Rows of tokens. The attributes are those of `ImageData`.
 
@@ -37,7 +45,7 @@ class TextData(LightningDataModule):
 
     Args:
         name: the corpus, for the record.
-        splits: the tokens of train, validation and test.
+        splits: the texts of train, validation and test.
         tokenizer: that made them.
         seed: the run's seed.
         batch_size: rows of an update over all ranks.
@@ -49,7 +57,7 @@ class TextData(LightningDataModule):
     def __init__(
         self,
         name: str,
-        splits: dict[str, Tokens],
+        splits: Mapping[str, Split],
         tokenizer: TextTokenizer,
         *,
         seed: int,
@@ -66,7 +74,7 @@ class TextData(LightningDataModule):
                     "data.corpus, or data.folder"
                 )
         self.dataset_name = name
-        self.splits = splits
+        self.splits: dict[str, Any] = dict(splits)
         self.tokenizer = tokenizer
         self.sha256 = _fingerprint(splits, tokenizer)
         self.seed = seed
@@ -190,7 +198,7 @@ def evenly(available: int, count: int | None) -> np.ndarray:
     return np.arange(count) * available // count
 
 
-def _fingerprint(splits: dict[str, Tokens], tokenizer: TextTokenizer) -> str:
+def _fingerprint(splits: Mapping[str, Split], tokenizer: TextTokenizer) -> str:
     """Return the sha256 over the texts of every split and over what decides their tokens."""
     digest = hashlib.sha256(tokenizer.sha256.encode())
     for split, tokens in splits.items():

@@ -118,6 +118,18 @@ class TextTokenizer:
         text = json.dumps([kept, added], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def knows_the_words_of(self, other: "TextTokenizer") -> bool:
+        """Whether both have the same words under the same ids."""
+        return self._ids == other._ids
+
+    def with_special(self, tokens: list[str]) -> "TextTokenizer":
+        """Return a tokenizer that has these special tokens, too; new ones come behind all others."""
+        from tokenizers import AddedToken, Tokenizer
+
+        engine = Tokenizer.from_str(self.engine.to_str())
+        engine.add_special_tokens([AddedToken(token, special=True) for token in tokens])
+        return TextTokenizer(engine, self.label)
+
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Return the tokens of each text, without special ones."""
         found = self.engine.encode_batch_fast(texts, add_special_tokens=False)

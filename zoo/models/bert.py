@@ -1,21 +1,37 @@
 """BERT as Hugging Face has it, called as the zoo's encoders are: the baseline of MosaicBERT."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from transformers import BertConfig, BertForMaskedLM
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForSequenceClassification,
+)
+from transformers.modeling_outputs import MultipleChoiceModelOutput
 
-from zoo.errors import UserError, first_line
+from zoo.errors import UserError
 from zoo.models.bert_sizes import SIZES, print_size
 from zoo.models.checkpointing import checkpoint_activations
+from zoo.models.pretrained import (
+    Pretrained,
+    check_vocabulary,
+    find,
+    label_options,
+    load_transformers,
+)
 from zoo.models.sizes import size_of
+from zoo.models.tuning import Tuning
 
 POSITIONS = 512  # rows of the table
+HEADS = ("cls.", "classifier.", "bert.pooler.")
 
 
-class Bert(BertForMaskedLM):
-    """transformers' own class. What a loader knows of the batch it does not need."""
+class _Batches:
+    """What a loader knows of the batch, transformers' classes do not need."""
 
     def forward(
         self,
@@ -29,14 +45,14 @@ class Bert(BertForMaskedLM):
         targets: Tensor | None = None,
         **options: Any,
     ) -> Any:
-        """Return what BertForMaskedLM does.
+        """Return what transformers' own class does.
 
         Raises:
             UserError: the rows are longer than the table of positions.
         """
         if input_ids is not None:
             check_positions(input_ids.shape[1])
-        return super().forward(
+        return super().forward(  # type: ignore[misc]
             input_ids,
             attention_mask=attention_mask,
             token_type_ids=token_type_ids,
@@ -44,6 +60,49 @@ class Bert(BertForMaskedLM):
             labels=labels,
             **options,
         )
+
+
+class Bert(_Batches, BertForMaskedLM):
+    """transformers' own BERT for masked words."""
+
+    published = BertForMaskedLM
+
+
+class BertClassifier(_Batches, BertForSequenceClassification):
+    """transformers' own BERT for classes."""
+
+    published = BertForSequenceClassification
+
+
+class BertChooser(BertForMultipleChoice):
+    """transformers' own BERT for a score of each option."""
+
+    published = BertForMultipleChoice
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        *,
+        lengths: Sequence[int] | None = None,
+        **options: Any,
+    ) -> Any:
+        """Return what transformers' own class does; with `lengths` logits (R, 1) for ids (R, S).
+
+        A loader's rows are those of all options: questions may have different numbers of them.
+
+        Raises:
+            UserError: the rows are longer than the table of positions.
+        """
+        if input_ids is not None:
+            check_positions(input_ids.shape[-1])
+        if lengths is None or input_ids is None:
+            return super().forward(input_ids, attention_mask, token_type_ids, **options)
+        # All options as those of one question.
+        rows = (None if x is None else x[None] for x in (input_ids, attention_mask, token_type_ids))
+        logits = super().forward(*rows).logits
+        return MultipleChoiceModelOutput(logits=logits.view(-1, 1))
 
 
 def masked_lm(
@@ -54,7 +113,7 @@ def masked_lm(
     attention_dropout: float = 0.1,
     hidden_dropout: float = 0.1,
     gradient_checkpointing: bool = False,
-    checkpoint: str | None = None,
+    checkpoint: str | Pretrained | None = None,
 ) -> Bert:
     """Return BERT with a masked-word head: no pooler, no next-sentence prediction.
 
@@ -66,46 +125,102 @@ def masked_lm(
         attention_dropout: of the shares of attention.
         hidden_dropout: of embeddings and of what each block adds.
         gradient_checkpointing: compute activations again in the backward pass, for less memory.
-        checkpoint: folder or hub name of weights to start from.
+        checkpoint: a run, a folder or a hub name of weights to start from.
 
     Raises:
-        UserError: no such size, or the sequences or the vocabulary do not fit.
+        UserError: no such size, or the sequences, the vocabulary or the checkpoint do not fit.
     """
     check_positions(max_length)
-    dropouts = {
+    options = {
+        "vocab_size": vocab_size,
+        "pad_token_id": pad_token_id,
         "hidden_dropout_prob": hidden_dropout,
         "attention_probs_dropout_prob": attention_dropout,
     }
-    if checkpoint is not None:
-        try:
-            model = Bert.from_pretrained(checkpoint, attn_implementation="sdpa", **dropouts)
-        except OSError as error:
-            raise UserError(
-                f"model.checkpoint={checkpoint}: is no folder of BERT's weights, and cannot be had "
-                f"from the hub ({first_line(error)}); type the folder that save_pretrained wrote"
-            ) from error
-        if model.config.vocab_size != vocab_size:
-            raise UserError(
-                f"model.checkpoint={checkpoint}: has a vocabulary of {model.config.vocab_size} words, "
-                f"and the tokenizer's is {vocab_size}; use the tokenizer that it was trained with"
-            )
-    else:
+    model = _made(Bert, size, checkpoint, options)
+    if gradient_checkpointing:
+        checkpoint_activations(model)
+    return model
+
+
+def classifier(
+    size: str,
+    vocab_size: int,
+    pad_token_id: int,
+    max_length: int,
+    labels: Sequence[str] | None,
+    attention_dropout: float = 0.1,
+    hidden_dropout: float = 0.1,
+    gradient_checkpointing: bool = False,
+    checkpoint: str | Pretrained | None = None,
+    **tuning: Any,
+) -> BertClassifier | BertChooser:
+    """Return BERT with a head of classes, a number or a score on the pooled first token.
+
+    Args:
+        size: see `masked_lm`, as all that is not here.
+        vocab_size: ...
+        pad_token_id: ...
+        max_length: ...
+        labels: the classes' names; a single one: a number is told; None: an option gets its score.
+        attention_dropout: ...
+        hidden_dropout: ...
+        gradient_checkpointing: ...
+        checkpoint: ...
+        tuning: see `Tuning`.
+
+    Raises:
+        UserError: see `masked_lm`.
+    """
+    check_positions(max_length)
+    tuned = Tuning(**tuning)
+    options = {
+        "vocab_size": vocab_size,
+        "pad_token_id": pad_token_id,
+        "hidden_dropout_prob": hidden_dropout,
+        "attention_probs_dropout_prob": attention_dropout,
+        **({} if labels is None else label_options(labels)),
+    }
+    kind = BertChooser if labels is None else BertClassifier
+    model = _made(kind, size, checkpoint, options, scratch=tuned.tune == "scratch")
+    tuned.apply(model)
+    if gradient_checkpointing:
+        checkpoint_activations(model)
+    return model
+
+
+def _made(
+    kind: type,
+    size: str,
+    checkpoint: str | Pretrained | None,
+    options: dict[str, Any],
+    *,
+    scratch: bool = False,
+) -> Any:
+    """Return a model of a size, or of a checkpoint's shape with its weights or new ones."""
+    if checkpoint is None:
         shape = size_of(size, SIZES)
         config = BertConfig(
-            vocab_size=vocab_size,
             hidden_size=shape.hidden_size,
             num_hidden_layers=shape.layers,
             num_attention_heads=shape.heads,
             intermediate_size=shape.intermediate_size,
             max_position_embeddings=POSITIONS,
-            pad_token_id=pad_token_id,
             attn_implementation="sdpa",
-            **dropouts,
+            **options,
         )
-        model = Bert(config)
+        model = kind(config)
         print_size("BERT", size, model.num_parameters())
-    if gradient_checkpointing:
-        checkpoint_activations(model)
+        return model
+    source = find(checkpoint)
+    source.must_be(("bert",), "BERT")
+    check_vocabulary(source, int(source.config["vocab_size"]), options["vocab_size"])
+    config = BertConfig.from_dict({**source.config, **options, "attn_implementation": "sdpa"})
+    if scratch:
+        print(f"{source.typed}: its shape; all weights are new", file=sys.stderr)
+        return kind(config)
+    model, new = load_transformers(kind, config, source, HEADS)
+    print(source.report(kind.published.__name__, new), file=sys.stderr)  # type: ignore[attr-defined]
     return model
 
 

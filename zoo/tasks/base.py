@@ -54,6 +54,7 @@ class Task(LightningModule):
         self._make_optimizer = make_optimizer
         self._schedule = schedule
         self._progress = progress
+        self.tests: tuple[str, ...] = ("test",)  # names of the test loaders' splits
         self.share: Tensor | None = None  # s of the training batch under way; None: 1
 
     def configure_model(self) -> None:
@@ -75,6 +76,27 @@ class Task(LightningModule):
     def backward(self, loss: Tensor, *args: Any, **options: Any) -> None:
         """Go backward from the batch's share of the update's loss."""
         super().backward(loss if self.share is None else loss * self.share, *args, **options)
+
+    def evaluate(self, batch: Any, split: str) -> None:
+        """Add a batch to what is measured of a split."""
+        raise NotImplementedError
+
+    def publish(self, split: str) -> None:
+        """Log what was measured of a split, and begin anew."""
+        raise NotImplementedError
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.evaluate(batch, "val")
+
+    def on_validation_epoch_end(self) -> None:
+        self.publish("val")
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.evaluate(batch, self.tests[dataloader_idx])
+
+    def on_test_epoch_end(self) -> None:
+        for split in self.tests:
+            self.publish(split)
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)

@@ -71,7 +71,7 @@ class CausalLMTask(SequenceTask):
         loss = self.net(**batch)["loss"]
         return {"loss": loss, "metrics": {"loss": loss.detach()}}
 
-    def _evaluate(self, batch: dict[str, Any], split: str) -> None:
+    def evaluate(self, batch: dict[str, Any], split: str) -> None:
         loss = self.net(**batch)[
             "loss"
         ]  # by every rank: where weights are shared out all wait for it
@@ -79,24 +79,12 @@ class CausalLMTask(SequenceTask):
         if tokens:
             self.surprises[split].update(loss, tokens, batch["bytes"])  # type: ignore[operator]
 
-    def _publish(self, split: str) -> None:
+    def publish(self, split: str) -> None:
         surprise: Any = self.surprises[split]
         for key, value in surprise.compute().items():
             # Summed over the ranks already: their mean is the same number.
             self.log(f"{split}/{key}", value, sync_dist=True)
         surprise.reset()
-
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def on_validation_epoch_end(self) -> None:
-        self._publish("val")
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
-    def on_test_epoch_end(self) -> None:
-        self._publish("test")
 
     def extent(self, batch: dict[str, Any]) -> Extent:
         return extent_of(batch["lengths"], batch["predicted"])

@@ -87,28 +87,16 @@ class ClassificationTask(Task):
         hits = (logits.detach().argmax(1) == labels).float().mean()
         return {"loss": loss, "metrics": {"loss": loss.detach(), "acc": hits}}
 
-    def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+    def evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         images, labels = batch
         self.scores[split](self.net(images).float(), labels)
 
-    def _publish(self, split: str) -> None:
+    def publish(self, split: str) -> None:
         scores = self.scores[split]
         assert isinstance(scores, Scores)
         for key, value in scores.read().items():
             # The metric has summed over the ranks already: their mean is the same number.
             self.log(f"{split}/{key}", value, sync_dist=True)
-
-    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def on_validation_epoch_end(self) -> None:
-        self._publish("val")
-
-    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        self._evaluate(batch, "test")
-
-    def on_test_epoch_end(self) -> None:
-        self._publish("test")
 
     def count(self, batch: tuple[Tensor, Tensor]) -> tuple[int, int | None]:
         return len(batch[1]), None

@@ -35,7 +35,7 @@ class MaskedLMTask(SequenceTask):
         self, net: nn.Module, *, max_length: int, eval_lengths: Sequence[int] = (), **shared: Any
     ) -> None:
         super().__init__(net, max_length=max_length, **shared)
-        self.tests = ["test", *(f"test/length/{length}" for length in eval_lengths)]
+        self.tests = ("test", *(f"test/length/{length}" for length in eval_lengths))
         names = ("val", *self.tests)
         self.losses = nn.ModuleDict({name: MeanMetric() for name in names})
         self.hits = nn.ModuleDict({name: MeanMetric() for name in names})
@@ -51,7 +51,7 @@ class MaskedLMTask(SequenceTask):
             return output["loss"]
         return output["logits"].sum() * 0.0
 
-    def _evaluate(self, batch: dict[str, Any], split: str) -> None:
+    def evaluate(self, batch: dict[str, Any], split: str) -> None:
         output, count = self.net(**batch), len(batch["targets"])
         if not count:
             return
@@ -62,24 +62,11 @@ class MaskedLMTask(SequenceTask):
         self.losses[split].update(self._loss(output, batch), weight=count)  # type: ignore[operator]
         self.hits[split].update(hits.float().mean(), weight=count)  # type: ignore[operator]
 
-    def _publish(self, split: str) -> None:
+    def publish(self, split: str) -> None:
         for key, metrics in (("loss", self.losses), ("acc", self.hits)):
             metric: Any = metrics[split]
             self.log(f"{split}/{key}", metric.compute(), sync_dist=True)
             metric.reset()
-
-    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
-        self._evaluate(batch, "val")
-
-    def on_validation_epoch_end(self) -> None:
-        self._publish("val")
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._evaluate(batch, self.tests[dataloader_idx])
-
-    def on_test_epoch_end(self) -> None:
-        for name in self.tests:
-            self._publish(name)
 
     def extent(self, batch: dict[str, Any]) -> Extent:
         rows, width = batch["labels"].shape

@@ -1,18 +1,30 @@
 """BioMedLM as a configuration asks for it: new, or from a checkpoint."""
 
 import importlib.util
-from pathlib import Path
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import GPT2Config
 
-from zoo.errors import UserError, first_line
-from zoo.models.biomedlm.model import FLASH, BioMedLM, check_positions
+from zoo.errors import UserError
+from zoo.models.biomedlm.classifier import BioMedLMClassifier
+from zoo.models.biomedlm.documents import FLASH, SDPA
+from zoo.models.biomedlm.model import BioMedLM, check_positions
 from zoo.models.biomedlm.sizes import POSITIONS, SIZES, print_size
 from zoo.models.checkpointing import checkpoint_activations
-from zoo.models.mosaicbert.interop import find_checkpoint
+from zoo.models.pretrained import (
+    Pretrained,
+    check_vocabulary,
+    find,
+    label_options,
+    load_transformers,
+)
 from zoo.models.sizes import size_of
+from zoo.models.tuning import Tuning
+
+OPTION = ("option",)  # what a head of a single score is of
 
 
 def causal_lm(
@@ -26,7 +38,7 @@ def causal_lm(
     hidden_dropout: float = 0.1,
     attention_kernel: str = "auto",
     gradient_checkpointing: bool = False,
-    checkpoint: str | None = None,
+    checkpoint: str | Pretrained | None = None,
 ) -> BioMedLM:
     """Return BioMedLM with its head over the vocabulary.
 
@@ -42,7 +54,7 @@ def causal_lm(
         attention_kernel: auto or sdpa: torch's, which is FlashAttention on a GPU that has it; flash:
             flash-attn's own.
         gradient_checkpointing: compute activations again in the backward pass, for less memory.
-        checkpoint: folder or hub name of weights to start from.
+        checkpoint: a run, a folder or a hub name of weights to start from.
 
     Raises:
         UserError: no such size or kernel, or the sequences, the vocabulary or the checkpoint do not
@@ -53,8 +65,10 @@ def causal_lm(
         "attn_pdrop": attention_dropout, "embd_pdrop": hidden_dropout, "resid_pdrop": hidden_dropout,
     }  # fmt: skip
     if checkpoint is not None:
-        model = load(checkpoint, attn_implementation=kernel, **dropouts)
-        check_vocabulary(checkpoint, model.config.vocab_size, vocab_size)
+        source = find(checkpoint)
+        model = load(source, attn_implementation=kernel, **dropouts)
+        check_vocabulary(source, model.config.vocab_size, vocab_size)
+        print(source.report("BioMedLM", ()), file=sys.stderr)
     else:
         model = BioMedLM(
             configuration(
@@ -66,6 +80,87 @@ def causal_lm(
     check_positions(max_length, model.config.n_positions)
     if gradient_checkpointing:
         checkpoint_activations(model)
+    return model
+
+
+def classifier(
+    size: str,
+    vocab_size: int,
+    pad_token_id: int,
+    max_length: int,
+    labels: Sequence[str] | None,
+    new_words: int = 0,
+    inverse_layer_scaling: bool = True,
+    attention_dropout: float = 0.1,
+    hidden_dropout: float = 0.1,
+    attention_kernel: str = "auto",
+    gradient_checkpointing: bool = False,
+    checkpoint: str | Pretrained | None = None,
+    **tuning: Any,
+) -> BioMedLMClassifier:
+    """Return BioMedLM with a linear head on the last token.
+
+    Args:
+        size: see `causal_lm`, as all that is not here.
+        vocab_size: words of the tokenizer, new ones among them.
+        pad_token_id: ...
+        max_length: ...
+        labels: what the head tells apart; None: it gives an option its score.
+        new_words: how many of the words a checkpoint does not have: the markers.
+        inverse_layer_scaling: of new weights; a checkpoint brings its own.
+        attention_dropout: ...
+        hidden_dropout: ...
+        attention_kernel: ...
+        gradient_checkpointing: ...
+        checkpoint: ...
+        tuning: see `Tuning`.
+
+    Raises:
+        UserError: see `causal_lm`; or new words would stay as they are.
+    """
+    tuned = Tuning(**tuning)
+    options: dict[str, Any] = {
+        "attn_pdrop": attention_dropout, "embd_pdrop": hidden_dropout, "resid_pdrop": hidden_dropout,
+        "attn_implementation": kernel_of(attention_kernel),
+        **label_options(OPTION if labels is None else labels),
+    }  # fmt: skip
+    if checkpoint is None:
+        options["scale_attn_by_inverse_layer_idx"] = inverse_layer_scaling
+        model = BioMedLMClassifier(configuration(size, vocab_size, pad_token_id, **options))
+        print_size(size, None, model.num_parameters())
+    else:
+        model = _tuned_from(
+            find(checkpoint), vocab_size, new_words, options, scratch=tuned.tune == "scratch"
+        )
+    model.config.pad_token_id = pad_token_id  # by which transformers finds a row's end
+    check_positions(max_length, model.config.n_positions)
+    if new_words and checkpoint is not None and tuned.tune in ("frozen", "lora"):
+        raise UserError(
+            f"data.markers=tokens: are {new_words} new words of the vocabulary, which model.tune={tuned.tune} "
+            "would not learn; type data.markers=words or model.tune=full"
+        )
+    tuned.apply(model)
+    if gradient_checkpointing:
+        checkpoint_activations(model)
+    return model
+
+
+def _tuned_from(
+    source: Pretrained, vocab_size: int, new_words: int, options: dict[str, Any], *, scratch: bool
+) -> BioMedLMClassifier:
+    source.must_be(("gpt2",), "BioMedLM")
+    check_vocabulary(source, int(source.config["vocab_size"]), vocab_size - new_words)
+    config = GPT2Config.from_dict({**source.config, "pad_token_id": None, **options})
+    if scratch:
+        print(f"{source.typed}: its shape; all weights are new", file=sys.stderr)
+        model = BioMedLMClassifier(config)
+    else:
+        model, new = load_transformers(BioMedLMClassifier, config, source, heads=("score.",))
+        if new_words:
+            new = [*new, f"{new_words} words of transformer.wte.weight"]
+        print(source.report("BioMedLM", new), file=sys.stderr)
+    if new_words:
+        model.resize_token_embeddings(vocab_size, mean_resizing=False)
     return model
 
 
@@ -103,7 +198,7 @@ def kernel_of(typed: str) -> str:
         UserError: there is none of this name for this model, or it cannot run here.
     """
     if typed in ("auto", "sdpa"):
-        return "sdpa"
+        return SDPA
     if typed != "flash":
         raise UserError(
             f"model.attention_kernel={typed}: BioMedLM has none such; type model.attention_kernel=auto, "
@@ -117,62 +212,19 @@ def kernel_of(typed: str) -> str:
     return FLASH
 
 
-def load(checkpoint: str, **options: Any) -> BioMedLM:
+def load(checkpoint: str | Pretrained, **options: Any) -> BioMedLM:
     """Return the model of a checkpoint of GPT-2's family, in fp32.
 
     Args:
-        checkpoint: a folder of `save_pretrained`, transformers' or the zoo's, or its name on the
+        checkpoint: a run, a folder of `save_pretrained`, transformers' or the zoo's, or its name on the
             hub: stanford-crfm/BioMedLM.
         options: what the configuration has otherwise than the checkpoint's.
 
     Raises:
         UserError: there is no such checkpoint, it is of another family, or weights are missing.
     """
-    folder = find_checkpoint(checkpoint)
-    refusal = f"model.checkpoint={checkpoint}: "
-    kind = _model_type(folder)
-    if kind != "gpt2":
-        raise UserError(
-            f"{refusal}is of {kind}, not of gpt2; type model.checkpoint=null or another"
-        )
-    try:
-        model, report = BioMedLM.from_pretrained(
-            folder, dtype=torch.float32, pad_token_id=None, output_loading_info=True, **options
-        )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"{refusal}cannot be read ({first_line(error)}); type the folder that save_pretrained wrote"
-        ) from error
-    lacking = sorted(report["missing_keys"])
-    if lacking:
-        raise UserError(
-            f"{refusal}lacks {lacking[0]} and {len(lacking) - 1} more weights; type the folder that "
-            "save_pretrained wrote"
-        )
+    source = find(checkpoint)
+    source.must_be(("gpt2",), "BioMedLM")
+    config = GPT2Config.from_dict({**source.config, "pad_token_id": None, **options})
+    model, _ = load_transformers(BioMedLM, config, source, heads=())
     return model
-
-
-def _model_type(folder: Path) -> str:
-    import json
-
-    try:
-        return str(json.loads((folder / "config.json").read_text()).get("model_type"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            f"model.checkpoint={folder.name}: its config.json cannot be read ({first_line(error)}); "
-            "type the folder that save_pretrained wrote"
-        ) from None
-
-
-def check_vocabulary(checkpoint: str, words: int, vocab_size: int) -> None:
-    """Refuse a checkpoint that was trained with another tokenizer.
-
-    Raises:
-        UserError: it has another number of words.
-    """
-    if words != vocab_size:
-        raise UserError(
-            f"model.checkpoint={checkpoint}: has a vocabulary of {words} words, and the tokenizer's is "
-            f"{vocab_size}; type data.tokenizer=folder data.tokenizer_folder=FOLDER with the tokenizer "
-            "that it was trained with"
-        )

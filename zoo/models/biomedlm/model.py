@@ -9,37 +9,31 @@
 The layers, their weights and their names are transformers'. On a batch of the zoo's loader the model
 takes three short cuts, none of which changes a result: padding stands at the end of a row, so that
 words, which look back only, never see it and no mask is built; the head and the loss are computed
-for the words that are predicted alone; and attention inside documents is one mask for all layers.
+for the words that are predicted alone; and of documents that share a row each is attended to alone.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel
-from transformers.activations import NewGELUActivation
 from transformers.modeling_outputs import CausalLMOutput
 
 from zoo.errors import UserError
+from zoo.models.biomedlm import documents
+from zoo.models.biomedlm.layers import Layers
 from zoo.models.cross_entropy import cross_entropy
-from zoo.models.dropout import Dropout
 
-FLASH = "flash_attention_2"  # transformers' word for the kernels of flash-attn
+ROWS = 64  # times a vocabulary of 8,192 in fp32: 2 MB
 
 
-class BioMedLM(GPT2LMHeadModel):
+class BioMedLM(Layers, GPT2LMHeadModel):
     """transformers' own class, with a shorter way for the zoo's batches."""
 
     def __init__(self, config: GPT2Config) -> None:
         super().__init__(config)
-        for parent in self.transformer.modules():
-            for name, child in parent.named_children():
-                # The same functions, each in one pass over memory where theirs take several.
-                if type(child) is nn.Dropout:
-                    setattr(parent, name, Dropout(child.p))
-                elif type(child) is NewGELUActivation:
-                    setattr(parent, name, nn.GELU(approximate="tanh"))
+        self._quicken()
 
     def forward(
         self,
@@ -81,28 +75,51 @@ class BioMedLM(GPT2LMHeadModel):
         logits = self.lm_head(states)
         return CausalLMOutput(loss=cross_entropy(logits, wanted), logits=logits)
 
-    def states(
-        self, input_ids: Tensor, document_ids: Tensor | None, position_ids: Tensor | None
+    def option_log_likelihoods(
+        self,
+        input_ids: Tensor,
+        position_ids: Tensor,
+        branches: Tensor,
+        lengths: Sequence[int],
+        asked: Tensor,
+        answered: Tensor,
+        targets: Tensor,
+        owners: Tensor,
+        option_tokens: Tensor,
+        **others: Any,
     ) -> Tensor:
-        """Return the last layer's states (B, S, d); rows are padded at their end, if at all."""
-        gpt = self.transformer
-        if position_ids is None:
-            # Of every row, so that what a batch costs is a sum over its tokens.
-            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)
-            position_ids = position_ids.expand(input_ids.shape)
-        hidden = gpt.drop(gpt.wte(input_ids) + gpt.wpe(position_ids))
-        B, S, d = hidden.shape
-        mask, packed = None, {}
-        if document_ids is not None and self.config._attn_implementation == FLASH:
-            hidden, packed = hidden.view(1, B * S, d), _documents_in_a_row(document_ids)
-        elif document_ids is not None:
-            mask = _inside_documents(document_ids)
-        if self.config._attn_implementation == "eager":  # adds its mask, and has no other
-            same = torch.zeros_like(input_ids) if document_ids is None else document_ids
-            mask = torch.finfo(hidden.dtype).min * ~_inside_documents(same)
-        for block in gpt.h:
-            hidden = block(hidden, None, mask, **packed)
-        return gpt.ln_f(hidden).view(B, S, d)
+        """Return (R,): sum of log p(token | prompt, option before it) over each option, in fp32.
+
+        Args:
+            input_ids: of a batch of zoo.data.questions.choices, as all that follows.
+            position_ids: ...
+            branches: ...
+            lengths: ...
+            asked: ...
+            answered: ...
+            targets: ...
+            owners: ...
+            option_tokens: ...
+            others: what else is in the batch.
+        """
+        states = self.states_of_branches(input_ids, position_ids, branches, lengths, asked)
+        # Of the vocabulary only the sum is wanted: a few rows at a time, while they are in the cache.
+        totals = [self.lm_head(x).float().logsumexp(-1) for x in torch.split(states, ROWS)]
+        words = self.lm_head.weight.index_select(0, targets)
+        scores = (states.index_select(0, answered) * words).float().sum(-1)
+        log_p = scores - torch.cat(totals).index_select(0, answered)
+        return log_p.new_zeros(len(option_tokens)).index_add(0, owners, log_p)
+
+    @classmethod
+    def of(cls, plain: GPT2LMHeadModel) -> "BioMedLM":
+        """Return the model with the very weights of transformers' own: what `plain` undoes."""
+        config = GPT2Config(**{**plain.config.to_dict(), "pad_token_id": None})
+        config._attn_implementation = documents.SDPA
+        with torch.device("meta"):
+            made = cls(config)
+        made.load_state_dict(plain.state_dict(), assign=True)
+        made.tie_weights()
+        return made.eval()
 
     def plain(self) -> GPT2LMHeadModel:
         """Return transformers' own model with these very weights, as it is published.
@@ -116,26 +133,6 @@ class BioMedLM(GPT2LMHeadModel):
         made.load_state_dict(self.state_dict(), assign=True)
         made.tie_weights()
         return made.eval()
-
-
-def _inside_documents(document_ids: Tensor) -> Tensor:
-    """Return (B, 1, S, S), true where a word may look: back, and inside its document."""
-    S = document_ids.shape[1]
-    back = torch.ones(S, S, dtype=torch.bool, device=document_ids.device).tril()
-    return (document_ids[:, :, None] == document_ids[:, None, :])[:, None] & back
-
-
-def _documents_in_a_row(document_ids: Tensor) -> dict[str, Any]:
-    """Return what flash-attn wants of all rows one after the other: where documents begin."""
-    begins = torch.ones_like(document_ids, dtype=torch.bool)
-    begins[:, 1:] = document_ids[:, 1:] != document_ids[:, :-1]
-    size = document_ids.numel()
-    edges = nn.functional.pad(begins.flatten().nonzero().flatten(), (0, 1), value=size).int()
-    longest = int(edges.diff().max())
-    return {
-        "cu_seq_lens_q": edges, "cu_seq_lens_k": edges,
-        "max_length_q": longest, "max_length_k": longest,
-    }  # fmt: skip
 
 
 def check_positions(width: int, positions: int) -> None:

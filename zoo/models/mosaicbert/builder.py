@@ -1,6 +1,7 @@
-"""MosaicBERT for masked words, as a configuration asks for it."""
+"""MosaicBERT for masked words and for classes, as a configuration asks for it."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from zoo.errors import UserError
@@ -9,9 +10,15 @@ from zoo.models.checkpointing import checkpoint_activations
 from zoo.models.glu import matched_intermediate_size
 from zoo.models.mosaicbert.config import MosaicBertConfig
 from zoo.models.mosaicbert.encoder import check_positions
-from zoo.models.mosaicbert.interop import load_pretrained
+from zoo.models.mosaicbert.heads import (
+    MosaicBertForMultipleChoice,
+    MosaicBertForSequenceClassification,
+)
+from zoo.models.mosaicbert.interop import Model, load_pretrained, read_config
 from zoo.models.mosaicbert.masked_lm import MosaicBertForMaskedLM
+from zoo.models.pretrained import Pretrained, find, label_options
 from zoo.models.sizes import size_of
+from zoo.models.tuning import Tuning
 
 
 def masked_lm(
@@ -30,7 +37,7 @@ def masked_lm(
     hidden_dropout: float = 0.1,
     attention_kernel: str = "auto",
     gradient_checkpointing: bool = False,
-    checkpoint: str | None = None,
+    checkpoint: str | Pretrained | None = None,
 ) -> MosaicBertForMaskedLM:
     """Return MosaicBERT with a masked-word head.
 
@@ -51,7 +58,7 @@ def masked_lm(
         hidden_dropout: ...
         attention_kernel: ...
         gradient_checkpointing: compute activations again in the backward pass, for less memory.
-        checkpoint: folder or hub name of weights to start from.
+        checkpoint: a run, a folder or a hub name of weights to start from.
 
     Raises:
         UserError: no such size, or the sequences, the vocabulary or the checkpoint do not fit.
@@ -73,19 +80,99 @@ def masked_lm(
         model, report = load_pretrained(MosaicBertForMaskedLM, checkpoint, **switches)
         print(report, file=sys.stderr)
     else:
-        shape = size_of(size, SIZES)
-        inner = shape.intermediate_size
-        config = MosaicBertConfig(
-            hidden_size=shape.hidden_size,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            intermediate_size=matched_intermediate_size(inner)
-            if glu and glu_match_parameters
-            else inner,
-            **switches,
+        model = MosaicBertForMaskedLM(
+            configuration(size, glu_match_parameters=glu_match_parameters, **switches)
         )
-        model = MosaicBertForMaskedLM(config)
         print_size("MosaicBERT", size, model.num_parameters())
+    return _checked(model, max_length, pad_token_id, vocab_size, gradient_checkpointing)
+
+
+def classifier(
+    size: str,
+    vocab_size: int,
+    pad_token_id: int,
+    max_length: int,
+    labels: Sequence[str] | None,
+    unpad: bool = True,
+    low_precision_layernorm: bool = True,
+    masked_only_head: bool = True,
+    attention_dropout: float = 0.0,
+    hidden_dropout: float = 0.1,
+    attention_kernel: str = "auto",
+    gradient_checkpointing: bool = False,
+    checkpoint: str | Pretrained | None = None,
+    **tuning: Any,
+) -> MosaicBertForSequenceClassification | MosaicBertForMultipleChoice:
+    """Return MosaicBERT with a head of classes, a number or a score on the pooled first token.
+
+    Args:
+        size: see `masked_lm`, as all that is not here.
+        vocab_size: ...
+        pad_token_id: ...
+        max_length: ...
+        labels: the classes' names; a single one: a number is told; None: an option gets its score.
+        unpad: ...
+        low_precision_layernorm: ...
+        masked_only_head: the last layer on first tokens alone.
+        attention_dropout: ...
+        hidden_dropout: ...
+        attention_kernel: ...
+        gradient_checkpointing: ...
+        checkpoint: ...; its shape and its features (alibi, glu) come with it.
+        tuning: see `Tuning`.
+
+    Raises:
+        UserError: see `masked_lm`.
+    """
+    tuned = Tuning(**tuning)
+    options: dict[str, Any] = {
+        "hidden_dropout_prob": hidden_dropout,
+        "attention_probs_dropout_prob": attention_dropout,
+        "unpad": unpad,
+        "low_precision_layernorm": low_precision_layernorm,
+        "masked_only_head": masked_only_head,
+        "attention_kernel": attention_kernel,
+        "vocab_size": vocab_size,
+        "pad_token_id": pad_token_id,
+        **({} if labels is None else label_options(labels)),
+    }
+    kind: Any = (
+        MosaicBertForMultipleChoice if labels is None else MosaicBertForSequenceClassification
+    )
+    if checkpoint is None:
+        model = kind(configuration(size, **options))
+        print_size("MosaicBERT", size, model.num_parameters())
+    elif tuned.tune == "scratch":
+        model = kind(read_config(find(checkpoint), **options))
+        print(f"{find(checkpoint).typed}: its shape; all weights are new", file=sys.stderr)
+    else:
+        model, report = load_pretrained(kind, checkpoint, **options)
+        print(report, file=sys.stderr)
+    tuned.apply(model)
+    return _checked(model, max_length, pad_token_id, vocab_size, gradient_checkpointing)
+
+
+def configuration(
+    size: str, *, glu: bool = True, glu_match_parameters: bool = False, **options: Any
+) -> MosaicBertConfig:
+    """Return the configuration of a size."""
+    shape = size_of(size, SIZES)
+    inner = shape.intermediate_size
+    return MosaicBertConfig(
+        hidden_size=shape.hidden_size,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=matched_intermediate_size(inner)
+        if glu and glu_match_parameters
+        else inner,
+        glu=glu,
+        **options,
+    )
+
+
+def _checked(
+    model: Model, max_length: int, pad_token_id: int, vocab_size: int, gradient_checkpointing: bool
+) -> Model:
     check_positions(model.config, max_length)
     if not 0 <= pad_token_id < vocab_size:
         raise UserError(f"pad_token_id={pad_token_id}: is no word of a vocabulary of {vocab_size}")

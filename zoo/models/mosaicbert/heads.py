@@ -139,12 +139,22 @@ class MosaicBertForMultipleChoice(_Pooled):
         labels: Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         *,
+        lengths: Sequence[int] | None = None,
         output_attentions: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
     ) -> Any:
-        """Return `logits` (B, C) for ids (B, C, S), and with labels (B,) the loss."""
+        """Return `logits` (B, C) for ids (B, C, S), and with labels (B,) the loss.
+
+        With `lengths`, which a loader knows, ids are (R, S), those of all options, and logits (R, 1):
+        questions may have different numbers of options.
+        """
         tokens = _tokens(input_ids, inputs_embeds, token_type_ids)
+        if lengths is not None:
+            packing = self.bert.pack(_given(tokens), None, position_ids, lengths)
+            off = {"output_attentions": False, "output_hidden_states": False}
+            scores, _ = self._scores(tokens, packing, off)
+            return as_asked(MultipleChoiceModelOutput(logits=scores), return_dict, self.config)
         B, C = _given(tokens).shape[:2]
         tokens = {k: None if x is None else x.flatten(0, 1) for k, x in tokens.items()}
         mask, places = (

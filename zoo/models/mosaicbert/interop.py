@@ -5,101 +5,62 @@ model has and a checkpoint has not is new, and said; what a checkpoint has and n
 error.
 """
 
-import json
 from dataclasses import fields
-from pathlib import Path
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
-from zoo.errors import UserError, first_line
+from zoo.errors import UserError
 from zoo.models.mosaicbert.config import MosaicBertConfig
 from zoo.models.mosaicbert.model import MosaicBertPreTrainedModel
+from zoo.models.pretrained import Pretrained, find
 
 Model = TypeVar("Model", bound=MosaicBertPreTrainedModel)
 
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 EMBEDDINGS = "bert.embeddings.word_embeddings.weight"
+LABELS = {"num_labels", "id2label", "label2id", "problem_type"}  # what a classifier tells apart
 # Heads, which a model may lack or have anew; buffers of other versions, which hold no weights.
 HEADS = ("cls.", "classifier.", "qa_outputs.", "bert.pooler.")
 BUFFERS = ("bert.embeddings.token_type_ids", "bert.embeddings.position_ids")
 
 
-def load_pretrained(model_class: type[Model], checkpoint: str, **options: Any) -> tuple[Model, str]:
+def load_pretrained(
+    model_class: type[Model], checkpoint: str | Pretrained, **options: Any
+) -> tuple[Model, str]:
     """Return a model with a checkpoint's weights, and one line that says which of its own are new.
 
     Args:
         model_class: any of the MosaicBERT classes, whatever head the checkpoint has.
-        checkpoint: a folder of `save_pretrained`, of the official repository, or its name on the
-            hub.
+        checkpoint: a folder of `save_pretrained` or of the official repository, a run's, or a name on
+            the hub.
         options: what the configuration has otherwise than the checkpoint's.
 
     Raises:
         UserError: there is no such checkpoint, or it is of another vocabulary or shape.
     """
-    folder = find_checkpoint(checkpoint)
-    config = read_config(folder, **options)
-    weights = read_weights(folder)
+    source = find(checkpoint)
+    config = read_config(source, **options)
     model = model_class(config)
-    new = load_weights(model, weights, checkpoint)
-    report = f"{checkpoint}: all weights of {model_class.__name__} are from it"
-    if new:
-        report = f"{checkpoint}: new in {model_class.__name__}, and not trained: {', '.join(new)}"
-    return model, report
+    labels = list(config.id2label.values())
+    new = load_weights(model, source.weights_for(model_class, labels), source.typed)
+    return model, source.report(model_class.__name__, new)
 
 
-def find_checkpoint(checkpoint: str) -> Path:
-    """Return the folder of a checkpoint, downloaded where it is a name on the hub.
-
-    Raises:
-        UserError: it is neither here nor there.
-    """
-    folder = Path(checkpoint)
-    if (folder / "config.json").is_file():
-        return folder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(checkpoint, allow_patterns=["config.json", *WEIGHTS]))
-    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(
-            f"model.checkpoint={checkpoint}: is no folder with a config.json, and cannot be had from "
-            f"the hub ({first_line(error)}); type the folder that save_pretrained wrote"
-        ) from error
-
-
-def read_config(folder: Path, **options: Any) -> MosaicBertConfig:
-    """Read a configuration, also an official one, which calls itself BERT's.
+def read_config(source: Pretrained, **options: Any) -> MosaicBertConfig:
+    """Return a checkpoint's configuration, also an official one, which calls itself BERT's.
 
     The official code pads the vocabulary before it saves; of what it does not know (`alibi`, `glu`,
     ...) the defaults here are what it does.
     """
-    known = {f.name for f in fields(MosaicBertConfig)} | {"num_labels", "id2label", "label2id"}
-    told = json.loads((folder / "config.json").read_text())
+    source.must_be(("mosaicbert", "bert"), "MosaicBERT")
+    known = {f.name for f in fields(MosaicBertConfig)} | LABELS
+    told = dict(source.config)
     if "id2label" in told:
         told["id2label"] = {int(k): v for k, v in told["id2label"].items()}
     kept = {k: v for k, v in told.items() if k in known and k != "model_type"}
+    if "id2label" in options or "num_labels" in options:
+        kept = {k: v for k, v in kept.items() if k not in LABELS}
     return MosaicBertConfig(**{**kept, **options})
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """Read the state dict of a checkpoint folder.
-
-    Raises:
-        UserError: there is none.
-    """
-    for name in WEIGHTS:
-        path = folder / name
-        if not path.is_file():
-            continue
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    raise UserError(f"{folder.name}: holds no weights; there should be {' or '.join(WEIGHTS)}")
 
 
 def official_names(state: dict[str, Any]) -> dict[str, Tensor]:
@@ -136,9 +97,6 @@ def load_weights(model: MosaicBertPreTrainedModel, state: dict[str, Any], name: 
     own = model.state_dict()
     if model.base_model_prefix == "bert" and not any(k.startswith("bert.") for k in own):
         state = {k.removeprefix("bert."): v for k, v in state.items()}  # an encoder by itself
-    for key in own:
-        if key in state and own[key].shape != state[key].shape:
-            _refuse_shape(key, tuple(own[key].shape), tuple(state[key].shape), name)
     heads = HEADS if any(k.startswith("bert.") for k in own) else (*HEADS, "pooler.")
     missing = [k for k in own if k not in state]
     unknown = [k for k in state if k not in own]
@@ -150,6 +108,9 @@ def load_weights(model: MosaicBertPreTrainedModel, state: dict[str, Any], name: 
                 + (f" and {len(strange) - 1} more" if len(strange) > 1 else "")
                 + "; is it MosaicBERT's, with these model.alibi and model.glu?"
             )
+    for key in own:
+        if key in state and own[key].shape != state[key].shape:
+            _refuse_shape(key, tuple(own[key].shape), tuple(state[key].shape), name)
     model.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
     model.tie_weights()
     return missing
