@@ -24,17 +24,19 @@ def train(config: DictConfig) -> float | None:
     """
     settings = check(config)
 
-    from zoo.errors import Diverged  # what follows imports torch: not before the check
+    from zoo.checkpoint import start_of, tokenizer_of  # these import torch: not before the check
+    from zoo.errors import Diverged
     from zoo.loggers import loggers
     from zoo.run import Run
     from zoo.seeding import INIT, seed_everything
 
-    data = build(settings["data"], seed=settings["seed"])
-    with Run(settings, data) as run:
+    start = start_of(settings["model"])  # a checkpoint; None where all weights are new
+    data = build(settings["data"], seed=settings["seed"], **tokenizer_of(start))
+    with Run(settings, data, start) as run:
         if run.record is not None:
             return run.report(run.record, again=True)
         seed_everything(INIT, run.seed)  # the initial weights
-        net = build(settings["model"], **data.model_arguments())
+        net = run.net()
         task = run.task(net)
         with loggers(settings["logger"], run) as opened:
             trainer = run.trainer(opened)

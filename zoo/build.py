@@ -6,6 +6,7 @@ from typing import Any
 from hydra.errors import InstantiationException
 
 from zoo.errors import UserError, first_line
+from zoo.extensions import extensions
 
 ALLOWED_PACKAGES = (
     "zoo",
@@ -82,18 +83,19 @@ def _check_target(target: Any) -> None:
     """Let through what a configuration may build.
 
     Classes of models, layers, optimizers, schedules, callbacks and metrics, from the allowed
-    packages; the zoo's own builders; timm's and torchvision's models. Nothing private, and no
-    other function: allowed packages hold ways to run source code and to unpickle.
+    packages; the zoo's own builders; timm's and torchvision's models; what is in extensions. Nothing
+    private, and no other function: allowed packages hold ways to run source code and to unpickle.
     """
     from hydra.utils import get_object
 
     name = str(target)
+    allowed = (*ALLOWED_PACKAGES, *(e.package for e in extensions()))
     refusal = UserError(
         f"_target_={name}: not allowed; what is built are models, layers, optimizers, callbacks "
-        f"and metrics of {', '.join(ALLOWED_PACKAGES)}"
+        f"and metrics of {', '.join(allowed)}"
     )
     parts = name.split(".")
-    if parts[0] not in ALLOWED_PACKAGES or any(part.startswith("_") for part in parts):
+    if parts[0] not in allowed or any(part.startswith("_") for part in parts):
         raise refusal
     try:
         found = get_object(name)
@@ -101,11 +103,12 @@ def _check_target(target: Any) -> None:
         raise UserError(f"_target_={name}: cannot be found ({first_line(error)})") from None
     # `torch.os.system` starts with torch and is not torch's: ask the object where it is from.
     home = str(getattr(found, "__module__", None) or "")
-    if home.split(".", maxsplit=1)[0] not in ALLOWED_PACKAGES or not _is_buildable(found, home):
+    if home.split(".", maxsplit=1)[0] not in allowed or not _is_buildable(found, home):
         raise refusal
 
 
 def _is_buildable(found: Any, home: str) -> bool:
+    builders = (*BUILDERS, *(f"{e.package}." for e in extensions()))
     if isinstance(found, type):
         from lightning.pytorch import Callback
         from torch import nn
@@ -113,6 +116,6 @@ def _is_buildable(found: Any, home: str) -> bool:
         from torch.optim.lr_scheduler import LRScheduler
 
         kinds = (nn.Module, Optimizer, LRScheduler, Callback)  # a metric is a module
-        return f"{home}.".startswith(BUILDERS) or issubclass(found, kinds)
-    functions = (*BUILDERS, "timm.models.", "torchvision.models.")
+        return f"{home}.".startswith(builders) or issubclass(found, kinds)
+    functions = (*builders, "timm.models.", "torchvision.models.")
     return callable(found) and f"{home}.".startswith(functions)

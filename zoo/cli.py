@@ -18,12 +18,18 @@ from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import scan
 from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
+from zoo.verbs.answer import answer
+from zoo.verbs.compare import compare
 from zoo.verbs.generate import export, generate
+from zoo.verbs.glue import glue
+from zoo.verbs.mcnemar import mcnemar
+from zoo.verbs.merge import QUARANTINE, merge
+from zoo.verbs.options import LEADERBOARDS, AsJson, Leaderboards, OutputDir
+from zoo.verbs.publish import publish
 from zoo.verbs.stages import stages
+from zoo.verbs.sweep import sweep
 from zoo.verbs.tokenizer import tokenizer
-
-ROOT = Path(__file__).resolve().parent.parent
-LEADERBOARDS = ROOT / "leaderboards"
+from zoo.verbs.verify import verify
 
 app = typer.Typer(
     help="Boards and records of the experiment zoo; `python train.py --help` is about training.",
@@ -33,14 +39,6 @@ app = typer.Typer(
 )
 app.add_typer(analyse, name="analyse")
 app.add_typer(tokenizer, name="tokenizer")
-
-OutputDir = Annotated[
-    Path, typer.Option("--output-dir", envvar="ZOO_OUTPUT", help="where runs leave their records")
-]
-Leaderboards = Annotated[
-    Path, typer.Option("--leaderboards", help="boards (*.yaml) and curated records (records/)")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
 def _version(asked: bool) -> None:
@@ -165,17 +163,24 @@ def page(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Write the boards as one static page that needs no network, and a figure of each board."""
+    """Write claims, method cards and boards as one static page that needs no network, and a figure of each board."""
+    from zoo.leaderboard.claims.claim import load_claims
+    from zoo.leaderboard.methods import load_methods
     from zoo.leaderboard.page import write_page
     from zoo.leaderboard.page.figure import frontier_svg
     from zoo.leaderboard.store import write_atomically
+    from zoo.verbs.claims import judge_all
 
     boards = load_boards(leaderboards)
+    papers = load_claims(leaderboards / "claims")
+    methods = load_methods(leaderboards / "methods", boards, papers)
     stored, problems = scan(output_dir, leaderboards / "records")
-    filled_first = sorted(boards.values(), key=lambda b: not select(b, (s.record for s in stored)))
-    written = [write_page(out, filled_first, stored, problems)]
-    for item in boards.values():
-        filled = view(item, (s.record for s in stored))
+    judged = judge_all(papers, (s.record for s in stored))
+    chosen = {name: select(item, (s.record for s in stored)) for name, item in boards.items()}
+    filled_first = sorted(boards.values(), key=lambda b: not chosen[b.name])
+    written = [write_page(out, filled_first, stored, problems, judged, methods)]
+    for name, item in boards.items():
+        filled = view(item, chosen[name])
         if filled.groups:
             figure = out / f"{item.name}.svg"
             write_atomically(figure, frontier_svg(filled).encode())
@@ -250,12 +255,23 @@ def _drawn_ranges(run: str, by_layer: bool, output_dir: Path, curated: Path) -> 
 
 @app.command()
 def records(
+    quarantine: Annotated[
+        bool,
+        typer.Option(
+            "--quarantine", help="move what is not valid to quarantine/ in the output folder"
+        ),
+    ] = False,
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
     """Check every record against the schema; exit code 1 where one is not valid."""
     stored, problems = scan(output_dir, leaderboards / "records")
+    if quarantine:
+        from zoo.leaderboard.admission import set_aside
+
+        for problem in problems:
+            set_aside(problem.path, problem.reason, output_dir / QUARANTINE, move=True)
     if as_json:
         listed = [
             {"id": s.record.id, "status": s.record.status, "curated": s.curated} for s in stored
@@ -270,45 +286,17 @@ def records(
         raise typer.Exit(1)
 
 
-@app.command()
-def merge(
-    ids: Annotated[
-        list[str] | None, typer.Argument(help="run ids; every local record if left out")
-    ] = None,
-    output_dir: OutputDir = Path("outputs"),
-    leaderboards: Leaderboards = LEADERBOARDS,
-    points: Annotated[
-        int | None, typer.Option(min=2, help="thin each curve to so many points at most")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Copy local records among the curated ones, leaderboards/records."""
-    from zoo.leaderboard.store import write_record
-
-    stored, problems = scan(output_dir, None)
-    local = {s.record.id: s.record for s in stored}
-    for wanted in ids or []:
-        if wanted not in local:
-            raise UserError(
-                f"run {wanted}: no valid record of it in {output_dir}; zoo records lists them"
-            )
-    chosen = [local[i] for i in ids] if ids else list(local.values())
-    for record in chosen:
-        curves = record.curve
-        if points is not None:
-            curves = {key: curve.thinned(points) for key, curve in curves.items()}
-        curated = record.model_copy(update={"curve": curves})
-        write_record(curated, leaderboards / "records" / f"{record.id}.json")
-    if as_json:
-        print(json.dumps({"merged": [r.id for r in chosen]}))
-    else:
-        print(f"{len(chosen)} records are curated now")
-        print_problems(Console(), problems)
-
-
 app.command()(stages)
 app.command()(generate)
+app.command()(answer)
+app.command()(glue)
+app.command()(mcnemar)
 app.command()(export)
+app.command()(merge)
+app.command()(sweep)
+app.command()(publish)
+app.command()(verify)
+app.command()(compare)
 
 
 def main() -> None:

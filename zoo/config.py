@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -26,6 +26,9 @@ from zoo.errors import Diverged, Interrupted, UserError, first_line
 from zoo.leaderboard.boards import flatten
 from zoo.overrides import CONF, canonical, explain
 from zoo.schema import check, check_plain
+
+if TYPE_CHECKING:
+    from zoo.sweeps.plan import Plan
 
 __all__ = ["build", "check", "check_plain", "compose", "factory", "launch"]
 
@@ -79,19 +82,25 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
     return found or UserError(first_line(error))
 
 
-def launch(task: Callable[[DictConfig], Any]) -> None:
+def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | None = None) -> None:
     """Run `task` on what the command line composes; a user's mistake ends in one sentence.
 
     In a sweep a job that fails is named and the others go on. Exit codes: 0 done; 1 a run
     diverged or the machine failed; 2 the command is wrong; 130 interrupted. Set HYDRA_FULL_ERROR=1
     to see tracebacks.
+
+    Args:
+        task: what a configuration is given to.
+        show: takes the plan of what would be run instead, as with --dry-run: nothing is trained.
     """
     tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to us, whole
     typed = [canonical(argument) for argument in sys.argv[1:]]
+    if DRY_RUN in typed:
+        typed, show = [a for a in typed if a != DRY_RUN], show or _dry_run
     sys.argv[1:] = typed
     plugins.register()
-    job = _Job(task, tracebacks)
+    job = _Job(task, tracebacks, show)
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(job)()
     except Exception as error:
@@ -109,19 +118,51 @@ def launch(task: Callable[[DictConfig], Any]) -> None:
 
 
 EXPECTED = (UserError, Diverged, OSError)
+DRY_RUN = "--dry-run"
+
+
+def _dry_run(plan: "Plan") -> None:
+    from rich.console import Console
+
+    from zoo.sweeps.screen import screen
+
+    Console().print(screen(plan))
+    print("a dry run: nothing was trained")
 
 
 class _Job:
     """The task with its errors in one sentence; a class, so that launchers can pickle it."""
 
-    def __init__(self, task: Callable[[DictConfig], Any], tracebacks: bool) -> None:
+    def __init__(
+        self,
+        task: Callable[[DictConfig], Any],
+        tracebacks: bool,
+        show: Callable[["Plan"], None] | None,
+    ) -> None:
         self.task = task
         self.tracebacks = tracebacks
+        self.show = show
         self.started = False
 
     def __call__(self, config: DictConfig) -> Any:
         self.started = True
+        if HydraConfig.get().mode != RunMode.MULTIRUN:
+            return self._run(config)
+        from zoo.sweeps.status import forget_failure, note_failure
+
+        settings = check(config)
+        forget_failure(settings)
         try:
+            return self._run(config)
+        except Exception as error:
+            note_failure(settings, first_line(error))
+            raise
+
+    def _run(self, config: DictConfig) -> Any:
+        try:
+            if self.show is not None:
+                self.show(_plan_of_one(config))
+                return None
             return self.task(config)
         except (Interrupted, KeyboardInterrupt) as stop:
             _say(stop if str(stop) else Interrupted("stopped; type the same command to go on"))
@@ -138,6 +179,13 @@ class _Job:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             sys.exit(_exit_code(error))
+
+
+def _plan_of_one(config: DictConfig) -> "Plan":
+    from zoo.sweeps.jobs import Job
+    from zoo.sweeps.plan import Plan
+
+    return Plan("", [Job(tuple(HydraConfig.get().overrides.task), check(config))])
 
 
 def _say(error: BaseException) -> None:

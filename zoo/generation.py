@@ -6,7 +6,6 @@ is a draw from softmax(logits / T) (Gumbel 1954); T = 0 leaves out the noise. Th
 comes from the seed and from the prompt's place alone, so other prompts in its batch change nothing.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from zoo.errors import UserError
+from zoo.lines import fill
 from zoo.seeding import generator
 from zoo.trained import Trained
 
@@ -67,6 +67,17 @@ class _Noise(LogitsProcessor):
         return scores / self.temperature + noise.to(scores.device)
 
 
+class _Finite(LogitsProcessor):
+    """Refuses to go on with a broken model, whose likeliest token would be any."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if not scores.isfinite().all():
+            raise UserError(
+                "the model's scores are no finite numbers, so its weights are broken; train it again"
+            )
+        return scores
+
+
 def encode(
     trained: Trained, prompts: Sequence[str], settings: Settings, names: Sequence[str]
 ) -> Any:
@@ -112,6 +123,9 @@ def generate(
         encoded: tokens of the prompts; shorter ones are padded at their begin.
         places: of the prompts, which name their noise.
         settings: how text is made.
+
+    Raises:
+        UserError: the model's scores are no finite numbers.
     """
     end = trained.tokenizer.end_of_text
     assert end is not None
@@ -119,11 +133,11 @@ def generate(
     width = max(map(len, encoded))
     ids = torch.tensor([[end] * (width - len(e)) + e for e in encoded], device=device)
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=device)
-    noise = LogitsProcessorList([_Noise(places, settings)] if settings.temperature else [])
+    noise = [_Noise(places, settings)] if settings.temperature else []
     with torch.inference_mode():
         made = trained.model.generate(
-            ids, attention_mask=mask, do_sample=False, use_cache=True, logits_processor=noise,
-            max_new_tokens=settings.max_new_tokens, eos_token_id=end, pad_token_id=end,
+            ids, attention_mask=mask, do_sample=False, use_cache=True,
+            logits_processor=LogitsProcessorList([_Finite(), *noise]), max_new_tokens=settings.max_new_tokens, eos_token_id=end, pad_token_id=end,
         )  # fmt: skip
     rows = made[:, width:].tolist()
     return [row[: row.index(end) + 1] if end in row else row for row in rows]
@@ -176,39 +190,13 @@ def into_file(
         UserError: the file is of other prompts, settings or weights; and see `encode`.
     """
     encode(trained, prompts, settings, names)  # what is wrong with them is said before a file is
-    about = json.dumps({**asdict(settings), "model": trained.fingerprint}, sort_keys=True)
-    kept = _kept(out, about, prompts, settings.batch_size)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with open(out, "wb") as file:
-        file.write("".join(line + "\n" for line in [about, *kept]).encode())
-        file.flush()
-        yield len(kept)
-        for batch in texts(trained, prompts, settings, names, first=len(kept)):
-            lines = [json.dumps(asdict(text), ensure_ascii=False) + "\n" for text in batch]
-            file.write("".join(lines).encode())
-            file.flush()
-            yield batch[-1].place + 1
 
+    def batches(first: int) -> Iterator[list[dict[str, Any]]]:
+        for batch in texts(trained, prompts, settings, names, first=first):
+            yield [asdict(text) for text in batch]
 
-def _kept(out: Path, about: str, prompts: Sequence[str], batch_size: int) -> list[str]:
-    """Return the lines of a file that are whole and in whole batches."""
-    if not out.exists():
-        return []
-    lines = out.read_bytes().decode(errors="replace").split("\n")[:-1]  # the last one is not whole
-    if not lines:
-        return []
-    other = f"--out {out}: holds texts of other prompts, settings or weights; type another --out"
-    if lines[0] != about:
-        raise UserError(other)
-    done = lines[1:]
-    if len(done) > len(prompts):
-        raise UserError(other)
-    for line, prompt in zip(done, prompts, strict=False):
-        try:
-            same = json.loads(line)["prompt"] == prompt
-        except (ValueError, KeyError, TypeError):
-            same = False
-        if not same:
-            raise UserError(other)
-    whole = len(done) if len(done) == len(prompts) else len(done) // batch_size * batch_size
-    return done[:whole]
+    about = {**asdict(settings), "model": trained.fingerprint}
+    yield from fill(
+        out, about, len(prompts), settings.batch_size, batches,
+        lambda number, row: row["prompt"] == prompts[number], what="texts of other prompts",
+    )  # fmt: skip

@@ -1,35 +1,20 @@
 """Where metrics go besides the record: W&B, a CSV file, or nowhere."""
 
 import contextlib
-import netrc
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlparse
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.record import Record
-from zoo.network import answers
+from zoo.network import answers, wandb_key_is_configured, wandb_server
 
 if TYPE_CHECKING:
     from zoo.run import Run
 
 NAMES = ("auto", "wandb", "csv", "none")
-
-
-def wandb_key_is_configured() -> bool:
-    """Whether W&B could go online without asking: a key in the environment or in netrc."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(_server()).hostname or ""
-    path = os.environ.get("NETRC", str(Path.home() / ".netrc"))
-    try:
-        return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
 
 
 @contextlib.contextmanager
@@ -66,6 +51,7 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
 
     settings = wandb.Settings(
         host="undisclosed",  # else the machine's name
+        program="train.py",  # else its path
         console="off",  # what is printed holds paths
         disable_git=True,
         disable_code=True,
@@ -78,7 +64,7 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
         finish_timeout=120,  # a lost server must not hold the next job
     )
 
-    if online and not answers(_server()):
+    if online and not answers(wandb_server()):
         # Training does not wait for a server.
         print("W&B does not answer; this run is kept offline, `wandb sync` sends it later")
         online = False
@@ -109,10 +95,6 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
     except BaseException:
         wandb.finish(exit_code=1)
         raise
-
-
-def _server() -> str:
-    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
 
 
 def summarise(opened: list[Logger], record: Record) -> None:

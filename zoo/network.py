@@ -1,7 +1,11 @@
-"""Whether a server is there, asked before a client that would retry for minutes."""
+"""Whether a server is there, and a key for it: asked before a client that would retry for minutes."""
 
+import netrc
+import os
 import urllib.error
 import urllib.request
+from pathlib import Path
+from urllib.parse import urlparse
 
 
 def answers(url: str, timeout_s: float = 5.0) -> bool:
@@ -13,3 +17,20 @@ def answers(url: str, timeout_s: float = 5.0) -> bool:
     except OSError:
         return False
     return True
+
+
+def wandb_server() -> str:
+    """Return the address of the W&B server."""
+    return os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+
+
+def wandb_key_is_configured() -> bool:
+    """Whether W&B could go online without asking: a key in the environment or in netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(wandb_server()).hostname or ""
+    path = os.environ.get("NETRC", str(Path.home() / ".netrc"))
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

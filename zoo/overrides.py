@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from zoo.errors import UserError, suggest
+from zoo.extensions import extensions
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
@@ -20,13 +21,19 @@ _GROUP_OVERRIDE = re.compile(
 )
 
 
+def config_folders() -> list[Path]:
+    """Return the folders of config groups: ours and those of extensions."""
+    return [CONF, *(e.conf for e in extensions())]
+
+
 def groups() -> dict[str, list[str]]:
     """Return every config group with its options, as the folders of conf/ and sweeps/ stand."""
-    found = {
-        str(folder.relative_to(CONF)): _options(folder)
-        for folder in sorted(CONF.rglob("*"))
-        if folder.is_dir() and folder.name != "local"
-    }
+    found: dict[str, list[str]] = {}
+    for conf in config_folders():
+        for folder in sorted(conf.rglob("*")):
+            if folder.is_dir() and folder.name != "local":
+                group = str(folder.relative_to(conf))
+                found[group] = sorted({*found.get(group, []), *_options(folder)})
     return {**found, "sweeps": _options(SWEEPS)}
 
 
@@ -39,7 +46,8 @@ def _canonical_choice(group: str, choice: str) -> str:
     if match is None:
         return choice
     name = "fp" + match.group(1).replace("_", "")
-    return name if (CONF / group / f"{name}.yaml").exists() else choice
+    there = any((conf / group / f"{name}.yaml").exists() for conf in config_folders())
+    return name if there else choice
 
 
 def canonical(override: str) -> str:

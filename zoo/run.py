@@ -2,14 +2,13 @@
 
 outputs/ID/record.json   the record, there only when the run has ended
 outputs/ID/last.ckpt     the state from which it goes on, and its final weights
-outputs/ID/model/        of a model of running text: its configuration and tokenizer, for these weights
+outputs/ID/model/        of a model of text: its configuration and tokenizer, for these weights
+outputs/ID/predictions.parquet    of questions: what was answered to each
 """
 
 import datetime
-import fcntl
 import json
 import logging
-import math
 import shlex
 import shutil
 import warnings
@@ -23,29 +22,41 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
-import zoo
 from zoo import hardware, processes
 from zoo.budget import Budget
 from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
+from zoo.checkpoint import Start, decides
 from zoo.config import build, factory
 from zoo.errors import Diverged, UserError
 from zoo.example import call, moved, tensors_of
-from zoo.leaderboard.record import Curve, Data, Record, decides_result, deciding_config, identity
+from zoo.extensions import version_with
+from zoo.leaderboard.record import Curve, Data, Record, decides_result, identity
 from zoo.leaderboard.store import read_record, write_record
+from zoo.locks import lock
 from zoo.loggers import summarise
 from zoo.models.checkpointing import checkpoint_activations
 from zoo.models.sharding import check_blocks
 from zoo.optim.scaling import scaled
 from zoo.overrides import ROOT
 from zoo.precision import RangeMonitor
+from zoo.predictions import FILE as PREDICTIONS
+from zoo.predictions import write_predictions
 from zoo.refusals import delay_fits
 from zoo.tasks.base import Task
 from zoo.tasks.meter import Meter
+from zoo.tasks.multiple_choice import MultipleChoiceTask
+from zoo.tasks.sequences import SequenceTask
+from zoo.totals import totals
 from zoo.trained import keep
 
 # What a sweep may tune on, by task.
-OBJECTIVES = {"classification": "val/acc", "causal_lm": "val/bits_per_byte"}
+OBJECTIVES = {
+    "classification": "val/acc",
+    "causal_lm": "val/bits_per_byte",
+    "multiple_choice": "val/acc",
+    "sequence_classification": "val/score",
+}
 
 CURATED = ROOT / "leaderboards" / "records"
 
@@ -70,18 +81,21 @@ class Run:
     Args:
         config: what `zoo.config.check` returned.
         data: the data module.
+        start: the checkpoint that the weights are from; None: they are new.
 
     Raises:
         UserError: in the constructor, what this machine cannot do; on entering, the run is being
             trained by another process.
     """
 
-    def __init__(self, config: dict[str, Any], data: Any) -> None:
+    def __init__(self, config: dict[str, Any], data: Any, start: Start | None = None) -> None:
         self.config = config
         self.data = data
+        self.start = start
         self.seed: int = config["seed"]
-        self.decides = deciding_config(config)
-        self.id = identity(self.decides, data.sha256, zoo.__version__)
+        self.decides = decides(config, start)
+        self.version = version_with(config)
+        self.id = identity(self.decides, data.sha256, self.version)
         self.output_dir = Path(config["paths"]["output_dir"])
         self.folder = self.output_dir / self.id
         self.device = hardware.device_type(config["trainer"]["accelerator"])
@@ -101,7 +115,7 @@ class Run:
             config["trainer"]["log_every_steps"],
             compiled=config["trainer"]["compile"],
         )
-        self.command = _command()
+        self.command = _command(start)
         self.is_main = processes.rank() == 0
         self.meter: Meter | None = None
         self.monitor: RangeMonitor | None = None
@@ -164,14 +178,11 @@ class Run:
     def __enter__(self) -> "Run":
         if self.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.folder / ".lock", "a")
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._lock.close()
+            self._lock = lock(self.folder / ".lock")
+            if self._lock is None:
                 raise UserError(
                     f"run {self.id}: another process is training it; wait for it, or type another seed"
-                ) from None
+                )
             for scraps in self.folder.glob(".*.tmp"):  # of a process that was killed as it wrote
                 scraps.unlink()
             if (self.config["force"] or self._ended_unwatched()) and (
@@ -249,6 +260,12 @@ class Run:
             **arguments,
         )
 
+    def net(self) -> nn.Module:
+        """Return the model, for this data, with new weights or those of the checkpoint."""
+        given = {} if self.start is None else {"checkpoint": self.start.source}
+        net: nn.Module = build(self.config["model"], **self.data.model_arguments(), **given)
+        return net
+
     def task(self, net: nn.Module) -> Task:
         """Return the task with this run's optimizer, schedule and budget around the model."""
         section = self.config["trainer"]
@@ -297,8 +314,13 @@ class Run:
         # Each device reads the weights for its share of a batch: as many passes, each of so much.
         passes = trainer["accumulate"] * trainer["devices"]
         share = self.data.batch_size // trainer["devices"]
-        counts = [self.data.sha256, share, passes, bits]
-        counts += [self.decides.get(name) for name in ("model", "data", "task")]
+        # Which values its weights have decides nothing, only how many there are and which learn.
+        weights = [(n, list(p.shape), p.requires_grad) for n, p in task.net.named_parameters()]
+        model = {k: v for k, v in self.decides["model"].items() if k not in ("checkpoint", "tune")}
+        counts = [bits, weights, model, str(getattr(task.net, "config", ""))]
+        counts += [self.decides.get(name) for name in ("data", "task")]
+        if not isinstance(task, SequenceTask):  # one sequence is counted, whatever the data
+            counts += [self.data.sha256, share, passes]
         key = json.dumps(counts, sort_keys=True)
         if key not in _METERS:
             _METERS[key] = task.meter(share, passes, bits)
@@ -338,23 +360,41 @@ class Run:
             command=self.command,
             config=self.decides,
             seed=self.seed,
-            zoo_version=zoo.__version__,
+            zoo_version=self.version,
             created_at=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             git=hardware.git_state(ROOT),
-            data=Data(name=self.data.dataset_name, sha256=self.data.sha256, **self.data.sizes),
-            metrics=self._metrics(task, status),
+            data=Data(
+                name=self.data.dataset_name,
+                sha256=self.data.sha256,
+                subset=getattr(self.data, "subset", None),
+                **self.data.sizes,
+            ),
+            metrics=totals(self, task),
             curve={k: Curve(**c.columns()) for k, c in sorted(self.recorder.curves.items())},
             hardware=hardware.describe(self.device, self.config["trainer"]["devices"]),
             libraries=hardware.libraries(),
             emulated=self.arithmetic.emulated,
             ranges=self.monitor.ranges() if self.monitor else None,
+            origin=self.start.origin if self.start else None,
         )
         if self.is_main:
-            if self.config["task"]["name"] == "causal_lm":
+            if hasattr(self.data, "tokenizer"):
                 keep(self.folder, task.net, self.data.tokenizer)
+            if isinstance(task, MultipleChoiceTask):
+                self._keep_predictions(task)
             summarise(loggers, record)
             write_record(record, self.folder / "record.json")
         return record
+
+    def _keep_predictions(self, task: MultipleChoiceTask) -> None:
+        """Write what was answered to each question, by which two models are compared."""
+        splits = {"val": "validation", "test": "test"}
+        found = {
+            name: task.predictions(name, self.data.ids(split)) for name, split in splits.items()
+        }
+        kept = {name: answers for name, answers in found.items() if answers is not None}
+        if kept:
+            write_predictions(self.folder / PREDICTIONS, kept)
 
     def report(self, record: Record, *, again: bool = False) -> float | None:
         """Show a record and return the task's validation objective.
@@ -383,52 +423,17 @@ class Run:
             )
         return record.metrics.get(OBJECTIVES.get(record.config["task"]["name"], "val/loss"))
 
-    def _metrics(self, task: Task, status: str) -> dict[str, float | None]:
-        """Gather every scalar; docs/record.md has the table of keys."""
-        r = self.recorder
-        devices = self.config["trainer"]["devices"]
-        values: dict[str, float | None] = {
-            k: v if math.isfinite(v) else None
-            for k, v in r.latest.items()
-            if not k.startswith("perf/")
-        }
-        values |= {
-            "train/steps": r.steps,
-            "train/samples": r.samples,
-            "train/tokens": r.tokens,
-            "train/epochs": r.samples / self.data.sizes["train"],
-            "time/train_s": r.train_s,
-            "time/eval_s": r.eval_s,
-            "time/compile_s": r.compile_s,
-            "time/data_wait_s": r.wait_s,
-            "perf/step_median_s": r.times.median(),
-            "perf/step_p95_s": r.times.p95(),
-            "perf/samples_per_s": r.per_second(r.samples),
-            "perf/tokens_per_s": r.per_second(r.tokens) if r.tokens is not None else None,
-            "mem/peak_bytes": hardware.peak_memory_bytes(self.device),
-            "model/parameters": sum(p.numel() for p in task.net.parameters()),
-        }
-        if self.delay is not None:
-            values["mem/history_bytes"] = self.delay.history_bytes
-        if self.meter is not None:
-            values |= self.meter.taken(r.steps, r.samples, r.extent)
-            peak = self.config["trainer"]["peak_flops"]
-            if peak is None and self.device == "cuda":
-                peak = hardware.peak_flops(hardware.describe(self.device, devices).device_name)
-            total = values.get("flops/total")
-            if peak is not None and total is not None and r.train_s > 0:
-                values["perf/peak_flops"] = peak * devices
-                timed = total * (r.steps - r.compiling_steps) / r.steps
-                values["perf/mfu"] = timed / r.train_s / (peak * devices)
-        return values
 
-
-def _command() -> str:
-    """Return the command that makes this run again, without what decides nothing."""
+def _command(start: Start | None) -> str:
+    """Return the command that makes this run again, without what decides nothing and without paths."""
     overrides: list[str] = []
     if HydraConfig.initialized():
         overrides = list(HydraConfig.get().overrides.task)
     kept = [o for o in overrides if decides_result(o.lstrip("+~").partition("=")[0])]
+    if start is not None:
+        key = "model.checkpoint"
+        kept = [o for o in kept if o.lstrip("+~").partition("=")[0] != key]
+        kept.append(f"{key}={start.name}")
     return shlex.join(["python", "train.py", *kept])
 
 

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from zoo.errors import UserError, first_line, suggest
 from zoo.leaderboard.boards import flatten
-from zoo.leaderboard.record import decides_result
+from zoo.leaderboard.record import BY_CONTENT, decides_result
 from zoo.precision.kinds import canonical_section
 from zoo.refusals import refuse
 from zoo.refusals.data import kind_of_model
@@ -72,6 +72,10 @@ class ModelSection(_Open):
     attention_kernel: Literal["auto", "sdpa", "flex", "flash"] = "auto"
     gradient_checkpointing: bool = False
     checkpoint: str | None = None
+    tune: Literal["full", "lora", "frozen", "scratch"] = Field("full", examples=["full"])
+    lora_rank: int = Field(8, ge=1)
+    lora_alpha: int = Field(16, ge=1)
+    lora_dropout: float = Field(0.0, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _leave_out_what_is_off(self) -> "ModelSection":
@@ -101,9 +105,17 @@ class DataSection(_Open):
     train_documents: int | None = Field(None, gt=0)
     train_bytes: int | None = Field(None, gt=0)
     eval_samples: int | None = Field(None, gt=0)
+    eval_bytes: int | None = Field(None, gt=0)
     eval_lengths: list[Annotated[int, Field(ge=4, le=10**6)]] = []
     skip_broken: bool = False
     bucket: bool = False
+    task: str | None = None
+    eval_task: str | None = None
+    layout: Literal["auto", "choices", "pairs"] | None = None
+    answers: Literal["auto", "options", "labels"] = "auto"
+    format: Literal["context_first", "question_first", "plain"] = "context_first"
+    markers: Literal["tokens", "words", "none"] = "words"
+    truncation: Literal["keep_question", "left", "right"] = "keep_question"
     mask_rate: float = Field(0.3, gt=0, le=1)
     mask_rate_end: float | None = Field(None, gt=0, le=1)
     packing: bool = True
@@ -113,8 +125,9 @@ class DataSection(_Open):
     @model_validator(mode="after")
     def _leave_out_what_is_off(self) -> "DataSection":
         # As in the model's section.
-        if self.train_bytes is None:
-            self.model_fields_set.discard("train_bytes")
+        for key in ("train_bytes", "eval_bytes"):
+            if getattr(self, key) is None:
+                self.model_fields_set.discard(key)
         return self
 
 
@@ -248,6 +261,9 @@ def settle(checked: dict[str, Any]) -> None:
     if checked["data"].get("objective") == "auto":
         causal = kind_of_model(checked["model"]) == "causal"
         checked["data"]["objective"] = "causal" if causal else "masked"
+    if checked["data"].get("layout") == "auto":
+        reads_back = kind_of_model(checked["model"]) == "questions"
+        checked["data"]["layout"] = "choices" if reads_back else "pairs"
 
 
 def validate(plain: dict[str, Any]) -> dict[str, Any]:
@@ -297,7 +313,7 @@ def _check_leaf(key: str, value: Any) -> None:
         if isinstance(item, float) and not math.isfinite(item):
             raise UserError(f"{key}={value}: must be a finite number")
         is_path = isinstance(item, str) and item.startswith(("/", "~", "file:"))
-        if is_path and decides_result(key):
+        if is_path and decides_result(key) and key not in BY_CONTENT:
             raise UserError(
                 f"{key}={item}: a path would enter the record, and decides nothing elsewhere; "
                 "type one that is relative to this folder"

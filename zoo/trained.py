@@ -1,7 +1,8 @@
-"""A trained language model from a folder: a run's own, or one in Hugging Face's format.
+"""A trained model of text from a folder, to be used: a run's own, or one in Hugging Face's format.
 
 outputs/ID/last.ckpt       the weights of a run
-outputs/ID/model/          its configuration and its tokenizer, written when it has ended
+outputs/ID/model/          its configuration and its tokenizer, written when it has ended; the weights,
+                           too, where adapters (LoRA) were merged into them
 FOLDER/model.safetensors   what save_pretrained writes, beside config.json and tokenizer.json
 """
 
@@ -10,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.data.tokenizers import TextTokenizer, from_folder
-from zoo.errors import UserError, first_line
+from zoo.checkpoint import Start, opened
+from zoo.data.tokenizers import TextTokenizer
+from zoo.errors import UserError
+from zoo.models.pretrained import MODEL, Pretrained, load_transformers
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-CHECKPOINT, MODEL = "last.ckpt", "model"
+KEY = "--checkpoint "
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,31 @@ class Trained:
 
 
 def keep(folder: Path, net: Any, tokenizer: TextTokenizer) -> None:
-    """Write beside a run's weights what else it takes to use them."""
+    """Write beside a run's weights what else it takes to use them.
+
+    Adapters are merged into the model, whose weights are then written, too: those of the run's
+    checkpoint are apart.
+    """
+    from transformers.utils import logging
+
+    from zoo.models.tuning import merge
+
+    logging.disable_progress_bar()
+    net = getattr(net, "_orig_mod", net)  # of a compiled one
+    if merge(net):
+        net.save_pretrained(folder / MODEL)
+    net.config.architectures = [_published(net).__name__]  # not the class of ours that it is
     net.config.save_pretrained(folder / MODEL)
     tokenizer.save(folder / MODEL)
 
 
+def _published(net: Any) -> type:
+    """Return the class under which others know a model."""
+    return getattr(net, "published", type(net))
+
+
 def load_trained(checkpoint: str) -> Trained:
-    """Return the model of a folder; of the hub where there is no such folder.
+    """Return the causal language model of a folder; of the hub where there is no such folder.
 
     Args:
         checkpoint: as it was typed.
@@ -58,74 +79,83 @@ def load_trained(checkpoint: str) -> Trained:
     Raises:
         UserError: there is none, it is of another kind, or model and tokenizer do not fit.
     """
-    folder = Path(checkpoint).expanduser()
-    if (folder / CHECKPOINT).is_file():
-        model, begins = _of_a_run(folder, checkpoint)
-        tokenizer = from_folder(str(folder / MODEL), key="--checkpoint")
-    elif folder.is_dir() and not (folder / "config.json").is_file():
+    start = opened(checkpoint, KEY)
+    task = start.record.config["task"]["name"] if start.record else "causal_lm"
+    if task != "causal_lm" or start.source.kind != "gpt2" or has_head(start.source):
+        of = f"task={task}" if task != "causal_lm" else "a head for answers"
         raise UserError(
-            f"--checkpoint {checkpoint}: has neither a run's {CHECKPOINT} nor a config.json; type the "
-            "folder of a run that has ended, outputs/ID, or one that save_pretrained wrote"
-        )
-    else:
-        from zoo.models.biomedlm.builder import load
-
-        model, begins = load(checkpoint).plain(), None
-        where = folder if folder.is_dir() else _tokenizer_of_the_hub(checkpoint)
-        tokenizer = from_folder(str(where), key="--checkpoint")
-    if tokenizer.end_of_text is None:
-        raise UserError(
-            f"--checkpoint {checkpoint}: its tokenizer has no end-of-text token, at which a text would "
-            "end; train one with zoo tokenizer train"
-        )
-    words = model.config.vocab_size
-    if tokenizer.vocab_size > words:
-        raise UserError(
-            f"--checkpoint {checkpoint}: its tokenizer has {tokenizer.vocab_size} tokens and the model "
-            f"knows {words}; save the tokenizer that it was trained with beside it"
-        )
-    return Trained(model, tokenizer, begins)
-
-
-def _of_a_run(folder: Path, typed: str) -> tuple["GPT2LMHeadModel", bool]:
-    import torch
-    from transformers import GPT2Config
-
-    from zoo.leaderboard.store import read_record
-    from zoo.models.biomedlm.model import BioMedLM
-
-    try:
-        config = read_record(folder / "record.json", curves=False).config
-    except (OSError, ValueError):
-        raise UserError(
-            f"--checkpoint {typed}: the run has no record, so it has not ended; type its command again "
-            "to let it go on"
-        ) from None
-    if config["task"]["name"] != "causal_lm":
-        raise UserError(
-            f"--checkpoint {typed}: is of task={config['task']['name']}, and no model that writes "
+            f"{start.source.said}is of {start.source.kind} and {of}, and no model that writes "
             "text; type a run of model=biomedlm"
         )
-    try:
-        known = GPT2Config.from_pretrained(folder / MODEL)
-        saved = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damage leads to
+    from zoo.models.biomedlm.builder import load
+
+    model = load(start.source, attn_implementation="sdpa").plain()  # wherever it was trained
+    begins = None if start.record is None else bool(start.record.config["data"]["end_of_text"])
+    tokenizer = start.tokenizer
+    if tokenizer is not None and tokenizer.end_of_text is None:
         raise UserError(
-            f"--checkpoint {typed}: cannot be read ({first_line(error)}); train it again with force=true"
-        ) from None
-    weights = {
-        key.removeprefix("net.").removeprefix("_orig_mod."): value
-        for key, value in saved["state_dict"].items()
-        if key.startswith("net.")
-    }
-    known._attn_implementation = "sdpa"  # wherever it was trained
-    net = BioMedLM(known)
-    net.load_state_dict(weights)
-    return net.plain(), bool(config["data"]["end_of_text"])
+            f"{start.source.said}its tokenizer has no end-of-text token, at which a text would end; "
+            "train one with zoo tokenizer train"
+        )
+    return Trained(model, tokenizer_beside(start, model.config.vocab_size), begins)
 
 
-def _tokenizer_of_the_hub(checkpoint: str) -> Path:
-    """Return the folder of tokenizer.json; made of vocab.json and merges.txt where that is all."""
-    from huggingface_hub import snapshot_download
+def has_head(source: Pretrained) -> bool:
+    """Return whether a checkpoint's head scores options or classes, and tells no words."""
+    heads = ("ForSequenceClassification", "ForMultipleChoice")
+    return any(str(name).endswith(heads) for name in source.config.get("architectures") or [])
 
-    return Path(snapshot_download(checkpoint, allow_patterns=["tokenizer*", "vocab*", "merges*"]))
+
+def tokenizer_beside(start: Start, words: int) -> TextTokenizer:
+    """Return the tokenizer of a checkpoint, whose model has so many words.
+
+    Raises:
+        UserError: there is none, or it is of more words.
+    """
+    tokenizer = start.tokenizer
+    if tokenizer is None:
+        raise UserError(
+            f"{start.source.said}has no tokenizer.json beside it; save the tokenizer that it was trained "
+            "with there"
+        )
+    if tokenizer.vocab_size > words:
+        raise UserError(
+            f"{start.source.said}its tokenizer has {tokenizer.vocab_size} tokens and the model knows "
+            f"{words}; save the tokenizer that it was trained with beside it"
+        )
+    return tokenizer
+
+
+def load_published(checkpoint: str) -> tuple[Any, TextTokenizer]:
+    """Return any model of text under the class that transformers knows, with its tokenizer.
+
+    Args:
+        checkpoint: as it was typed.
+
+    Raises:
+        UserError: see `load_trained`; or of what class it is, nobody knows.
+    """
+    start = opened(checkpoint, KEY)
+    source = start.source
+    if source.kind == "gpt2" and not has_head(source):
+        trained = load_trained(checkpoint)
+        return trained.model, trained.tokenizer
+    import transformers
+
+    import zoo.models.mosaicbert as ours
+
+    name = (source.config.get("architectures") or ["?"])[0]
+    found = getattr(ours, name, None) or getattr(transformers, name, None)
+    if found is None:
+        raise UserError(
+            f"{source.said}its config.json says architectures={name}, which neither transformers nor the "
+            "zoo has; save it with save_pretrained"
+        )
+    if hasattr(ours, name):
+        from zoo.models.mosaicbert.interop import load_pretrained
+
+        model, _ = load_pretrained(found, source)
+    else:
+        config = found.config_class.from_dict(source.config)
+        model, _ = load_transformers(found, config, source, heads=())
+    return model.eval(), tokenizer_beside(start, model.config.vocab_size)

@@ -14,9 +14,11 @@ from zoo.refusals.data import (
     a_masking_schedule_has_steps,
     a_model_has_its_data,
     a_task_has_its_data,
+    adapters_are_of_lora,
     folders_are_read,
     keys_of_text_have_their_objective,
     mixup_has_pairs,
+    tuning_has_a_checkpoint,
     vgg_has_pixels,
 )
 from zoo.refusals.delay import (
@@ -43,6 +45,13 @@ from zoo.refusals.devices import (
     shared_weights_are_whole_in_a_pass,
     shares_have_devices,
 )
+from zoo.refusals.questions import (
+    evaluation_sets_are_not_learned,
+    folders_of_questions_are_read,
+    layouts_have_their_readers,
+    plain_has_nothing_between,
+    sets_have_names,
+)
 from zoo.refusals.rule import Rule
 from zoo.refusals.training import (
     batch_norm_has_a_batch,
@@ -64,8 +73,15 @@ RULES: tuple[Rule, ...] = (
     keys_of_text_have_their_objective,
     folders_are_read,
     a_masking_schedule_has_steps,
+    sets_have_names,
+    evaluation_sets_are_not_learned,
+    folders_of_questions_are_read,
+    plain_has_nothing_between,
     a_model_has_its_data,
     a_task_has_its_data,
+    layouts_have_their_readers,
+    tuning_has_a_checkpoint,
+    adapters_are_of_lora,
     training_ends,
     devices_share_a_batch,
     batch_norm_has_a_batch,

@@ -2,40 +2,63 @@
 
 from zoo.refusals.rule import BUDGETS, Section
 
-# What a model takes, by where its builder is; all others take images.
+# What a model takes, by its builder; all others take images.
 TAKES_TEXT = {
-    "zoo.models.mosaicbert.": "masked",
-    "zoo.models.bert.": "masked",
-    "zoo.models.biomedlm.": "causal",
+    "zoo.models.mosaicbert.builder.masked_lm": "masked",
+    "zoo.models.mosaicbert.builder.classifier": "labelled",
+    "zoo.models.bert.masked_lm": "masked",
+    "zoo.models.bert.classifier": "labelled",
+    "zoo.models.biomedlm.causal_lm": "causal",
+    "zoo.models.biomedlm.classifier": "questions",
 }
 # What each task learns from.
-LEARNS_FROM = {"ClassificationTask": "images", "MaskedLMTask": "masked", "CausalLMTask": "causal"}
+LEARNS_FROM = {
+    "ClassificationTask": "images",
+    "MaskedLMTask": "masked",
+    "CausalLMTask": "causal",
+    "SequenceClassificationTask": "labelled",
+    "MultipleChoiceTask": "questions",
+}
+# What a data set is of that has no objective to choose; all others are of images.
+IS_OF = {"zoo.data.glue": "labelled", "zoo.data.questions": "questions"}
 # How each is called, and what brings it.
 KINDS_OF_DATA = {
     "images": ("images", "data=digits", "model=resnet8", "task=classification"),
     "masked": ("text with masked words", "data=text", "model=mosaicbert", "task=masked_lm"),
     "causal": ("running text", "data=text", "model=biomedlm", "task=causal_lm"),
+    "labelled": (
+        "sentences with labels",
+        "data=glue",
+        "model=mosaicbert_classifier",
+        "task=sequence_classification",
+    ),
+    "questions": (
+        "questions with options",
+        "data=questions",
+        "model=biomedlm_classifier",
+        "task=multiple_choice",
+    ),
 }
+OBJECTIVES = ("masked", "causal")  # of one and the same text
 
 
 def kind_of_data(data: Section) -> str:
-    """Return what a data set is of: images, or text that is masked or causal."""
-    objective = data.get("objective") or "images"
+    """Return what a data set is of: images, masked or causal text, sentences with labels, questions."""
+    objective = data.get("objective") or IS_OF.get(str(data.get("_target_")), "images")
     return "masked" if objective == "auto" else str(objective)  # else it is settled: zoo.schema
 
 
 def kind_of_model(model: Section) -> str:
     """Return what a model takes, in the same words."""
-    target = str(model.get("_target_", ""))
-    return next((kind for home, kind in TAKES_TEXT.items() if target.startswith(home)), "images")
+    return TAKES_TEXT.get(str(model.get("_target_", "")), "images")
 
 
 def a_model_has_its_data(data: Section, model: Section) -> str | None:
     given, taken = kind_of_data(data), kind_of_model(model)
-    if given == taken:
+    if given == taken or (taken == "labelled" and given == "questions"):  # encoders have both heads
         return None
-    is_image = "images" in (given, taken)
-    other = KINDS_OF_DATA[taken][1] if is_image else f"data.objective={taken}"
+    of_one_text = given in OBJECTIVES and taken in OBJECTIVES
+    other = f"data.objective={taken}" if of_one_text else KINDS_OF_DATA[taken][1]
     return (
         f"model={model['name']}: takes {KINDS_OF_DATA[taken][0]}, and data={data['name']} is "
         f"{KINDS_OF_DATA[given][0]}; type {other}, or {KINDS_OF_DATA[given][2]}"
@@ -51,6 +74,28 @@ def a_task_has_its_data(data: Section, task: Section) -> str | None:
         f"task={task['name']}: learns from {KINDS_OF_DATA[learnt][0]}, and data={data['name']} is "
         f"{KINDS_OF_DATA[given][0]}; type {KINDS_OF_DATA[given][3]}"
     )
+
+
+def tuning_has_a_checkpoint(model: Section) -> str | None:
+    tune = model.get("tune", "full")
+    if tune == "full" or model.get("checkpoint") is not None:
+        return None
+    return (
+        f"model.tune={tune}: says what becomes of a checkpoint's weights, and model.checkpoint=null; type "
+        "model.checkpoint=outputs/ID of a run that has ended, or model.tune=full"
+    )
+
+
+def adapters_are_of_lora(model: Section) -> str | None:
+    if model.get("tune", "lora") == "lora":
+        return None
+    for key, off in (("lora_rank", 8), ("lora_alpha", 16), ("lora_dropout", 0.0)):
+        if model.get(key, off) != off:
+            return (
+                f"model.{key}={model[key]}: is of adapters, and model.tune={model['tune']} has none; "
+                f"type model.tune=lora or model.{key}={off}"
+            )
+    return None
 
 
 def mixup_has_pairs(data: Section, task: Section, trainer: Section) -> str | None:
@@ -102,7 +147,7 @@ def folders_are_read(data: Section) -> str | None:
         )
     corpora = [data.get(key) for key in ("corpus", "eval_corpus", "tokenizer_corpus")]
     named = any("folder" in (corpus or "").split("+") for corpus in corpora)
-    if data.get("folder") is None or named:
+    if data.get("folder") is None or named or "corpus" not in data:
         return None
     return (
         f"data.folder={data['folder']}: data.corpus={data['corpus']} does not read it; type "

@@ -1,5 +1,6 @@
 """`zoo generate`: text from a trained language model; `zoo export`: the model for Hugging Face."""
 
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from zoo.errors import UserError, first_line
+from zoo.verbs.progress import watch
 
 DISCLAIMER = (
     "What follows is made up by a language model. It may be wrong in every word and is no medical "
@@ -54,7 +56,7 @@ def generate(
     from zoo.generation import Settings, into_file, texts
     from zoo.hardware import device_type
 
-    trained = _load(checkpoint)
+    trained = load(checkpoint)
     trained.model.to(device_type("auto"))
     settings = Settings(
         max_new_tokens=max_new_tokens,
@@ -70,10 +72,10 @@ def generate(
             for text in batch:
                 print(json.dumps(vars(text)) if as_json else f"{text.prompt}{text.text}")
         return
-    for number, done in enumerate(into_file(trained, prompts, settings, names, out)):
-        if not number:
-            print(DISCLAIMER, file=sys.stderr)
-        print(f"{done} of {len(prompts)} prompts", file=sys.stderr)
+    counts = into_file(trained, prompts, settings, names, out)
+    first = next(counts)  # what is wrong with the prompts is said before anything else
+    print(DISCLAIMER, file=sys.stderr)
+    watch(itertools.chain([first], counts), len(prompts), "prompts")
     print(json.dumps({"written": str(out)}) if as_json else f"{len(prompts)} texts in {out}")
 
 
@@ -82,25 +84,42 @@ def export(
     out: Annotated[Path, typer.Option(help="a folder that is not there yet")],
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained language model and its tokenizer in Hugging Face's format."""
+    """Write a trained model of text and its tokenizer in Hugging Face's format."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is not empty; type a folder that is not there yet")
-    trained = _load(checkpoint)
+    from transformers.utils import logging
+
+    from zoo.trained import load_published
+
+    logging.disable_progress_bar()
+    model, tokenizer = load_published(checkpoint)
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        trained.model.save_pretrained(scratch)
-        trained.tokenizer.save(scratch)
+        model.save_pretrained(scratch)
+        tokenizer.save(scratch)
         scratch.replace(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    count = trained.model.num_parameters()
+    count, auto = model.num_parameters(), _auto_class(type(model).__name__)
     if as_json:
-        print(json.dumps({"written": str(out), "parameters": count}))
+        print(json.dumps({"written": str(out), "parameters": count, "class": auto}))
     else:
-        print(f"{count:,} parameters in {out}: AutoModelForCausalLM.from_pretrained({str(out)!r})")
+        first = "import zoo.models.mosaicbert; " if "Mosaic" in type(model).__name__ else ""
+        print(f"{count:,} parameters in {out}: {first}{auto}.from_pretrained({str(out)!r})")
 
 
-def _load(checkpoint: str) -> Any:
+def _auto_class(name: str) -> str:
+    """Return which of transformers' Auto classes reads a model.
+
+    >>> _auto_class("GPT2LMHeadModel"), _auto_class("BertForSequenceClassification")
+    ('AutoModelForCausalLM', 'AutoModelForSequenceClassification')
+    """
+    _, of, head = name.partition("For")
+    return f"AutoModelFor{head}" if of else "AutoModelForCausalLM"
+
+
+def load(checkpoint: str) -> Any:
+    """Return what `zoo.trained.load_trained` does, without progress bars of its own."""
     from transformers.utils import logging
 
     from zoo.trained import load_trained
@@ -113,7 +132,7 @@ def _prompts(typed: list[str] | None, file: Path | None) -> tuple[list[str], lis
     """Return prompts and what each is called in a sentence."""
     if file is None:
         assert typed
-        return typed, [f"--prompt {_short(text)!r}" for text in typed]
+        return typed, [f"--prompt {short(text)!r}" for text in typed]
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -138,5 +157,6 @@ def _prompt_of(line: str, name: str) -> str:
     return prompt
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
+    """Return a text as a sentence quotes it."""
     return text if len(text) <= 30 else f"{text[:27]}..."

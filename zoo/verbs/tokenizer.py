@@ -40,6 +40,9 @@ Folder = Annotated[
 SkipBroken = Annotated[
     bool, typer.Option("--skip-broken", help="leave out broken lines of .jsonl files")
 ]
+TrainBytes = Annotated[
+    int | None, typer.Option(min=1, help="train on so many bytes of text at most")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON instead of a table")]
 
 
@@ -82,6 +85,7 @@ def train(
     documents: Annotated[
         int | None, typer.Option(min=1, help="train on so many documents at most")
     ] = None,
+    train_bytes: TrainBytes = None,
     folder: Folder = None,
     skip_broken: SkipBroken = False,
     data_root: DataRoot = None,
@@ -98,8 +102,9 @@ def train(
     began = time.perf_counter()
     found = place.corpus(corpus)
     made = trained_on(
-        found, kind, vocab_size, documents=documents, cache_dir=place.cache, progress=not as_json
-    )
+        found, kind, vocab_size, documents=documents, text_bytes=train_bytes,
+        cache_dir=place.cache, progress=not as_json,
+    )  # fmt: skip
     seconds = time.perf_counter() - began
     held_out = measure(made, found.documents("validation"))
     scratch = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -139,6 +144,7 @@ def compare(
     documents: Annotated[
         int | None, typer.Option(min=1, help="train and compare on so many documents at most")
     ] = None,
+    train_bytes: TrainBytes = None,
     folder: Folder = None,
     skip_broken: SkipBroken = False,
     data_root: DataRoot = None,
@@ -154,7 +160,7 @@ def compare(
     words = _terms(terms)
     texts = {name: place.corpus(name) for name in dict.fromkeys(corpora.split(","))}
     made = {
-        name: _named(name, place, vocab_size, documents, progress=not as_json)
+        name: _named(name, place, vocab_size, documents, train_bytes, progress=not as_json)
         for name in dict.fromkeys(tokenizers)
     }
     counts = {
@@ -175,7 +181,13 @@ def compare(
 
 
 def _named(
-    name: str, place: _Place, vocab_size: int, documents: int | None, *, progress: bool
+    name: str,
+    place: _Place,
+    vocab_size: int,
+    documents: int | None,
+    text_bytes: int | None,
+    *,
+    progress: bool,
 ) -> "TextTokenizer":
     from zoo.data.text import GIVEN, given
     from zoo.data.tokenizers import TRAINERS, from_folder, trained_on
@@ -186,8 +198,9 @@ def _named(
     if colon and kind in TRAINERS:
         found = place.corpus(corpus)
         return trained_on(
-            found, kind, vocab_size, documents=documents, cache_dir=place.cache, progress=progress
-        )
+            found, kind, vocab_size, documents=documents, text_bytes=text_bytes,
+            cache_dir=place.cache, progress=progress,
+        )  # fmt: skip
     if Path(name).is_dir():
         return from_folder(name, key="tokenizer")
     raise UserError(
