@@ -47,6 +47,8 @@ class Browser:
     def open(self, path: Path, fragment: str = "") -> None:
         if fragment:  # the same address with another fragment would be no new page
             self._send("POST", "/url", {"url": "about:blank"})
+        # Where another test has left it, the mouse would hover over something of this page.
+        self.cdp("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
         self._send("POST", "/url", {"url": path.resolve().as_uri() + fragment})
 
     def js(self, script: str, *args: Any) -> Any:
@@ -60,6 +62,13 @@ class Browser:
             assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.02)
         return value
+
+    def becomes(self, script: str, wanted: Any) -> None:
+        """Wait until a function body returns this: a link's page comes a moment after its address."""
+        end = time.monotonic() + 20
+        while (value := self.js(script)) != wanted:
+            assert time.monotonic() < end, f"{value} is not {wanted}"
+            time.sleep(0.02)
 
     def find(self, selector: str) -> str:
         found = self._send("POST", "/element", {"using": "css selector", "value": selector})

@@ -15,6 +15,7 @@ HARDWARE = Hardware(
     device_count=1,
     cpu_name="Test CPU",
     cpu_threads=2,
+    instructions="AVX2",
     memory_bytes=8 << 30,
     driver=None,
 )

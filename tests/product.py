@@ -5,8 +5,8 @@ conf/train.yaml, and merges the files in the order of the list. Where every grou
 group's share of the list is the same whatever the others' options are (`lists`), and a file writes
 into the sections that it names and into no other (`writers`). So a section of a configuration is
 decided by the options of the groups that write into it, `trainer` for example by `trainer`,
-`experiment` and `sweeps`. `Product` has Hydra compose each section for all options of its writers,
-some hundred configurations, and puts any other together from these sections.
+`experiment` and `sweeps`. `Product` has Hydra merge each section for all options of its writers, from
+the files that write into it, and puts any configuration together from these sections.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.default_element import ResultDefault
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
@@ -33,8 +34,31 @@ ORDER = [
     if isinstance(entry, dict)
     for name in entry
 ]
-# Every group that a user chooses from, in the order in which Hydra merges them.
-AXES = {name: groups()[name] for name in ORDER if name in groups() and name != "hydra"}
+
+
+def shape(content: Any) -> Any:
+    """Return what a file overrides and the keys that it sets, without their values."""
+    if not isinstance(content, dict):
+        return type(content).__name__
+    return {k: v if k == "defaults" else shape(v) for k, v in content.items()}
+
+
+def of_different_shapes(group: str) -> list[str]:
+    """Return a group's options, of those that differ in values only the first."""
+    shapes: dict[str, str] = {}
+    for option in groups()[group]:
+        content = yaml.safe_load((CONF / group / f"{option}.yaml").read_text())
+        shapes.setdefault(json.dumps(shape(content), sort_keys=True), option)
+    return list(shapes.values())
+
+
+# Every group that a user chooses from, in the order in which Hydra merges them. Recipes come in
+# families that set the same keys: one stands for its family, and each is composed and checked alone.
+AXES = {
+    name: of_different_shapes(name) if name == "experiment" else groups()[name]
+    for name in ORDER
+    if name in groups() and name != "hydra"
+}
 
 
 def words(choice: Choice) -> list[str]:
@@ -47,19 +71,35 @@ def unresolved(choice: Choice) -> Plain:
     return OmegaConf.to_container(compose(words(choice)), resolve=False)  # type: ignore[return-value]
 
 
-def by_hydra(overrides: list[str]) -> tuple[list[File], Plain]:
-    """Return the files that Hydra lists, and what it merges them into.
+def listed(overrides: list[str]) -> tuple[list[ResultDefault], Any]:
+    """Return the files that Hydra lists, and where it reads them; inside of `session`.
 
-    Inside of `session`. Hydra's own files and its notes on them are left out, which `compose`
-    drops in the end: they take it more than half of its time.
+    Hydra's own files and its notes on them are left out, which `compose` drops in the end: they
+    take it more than half of its time.
     """
     loader: Any = GlobalHydra.instance().config_loader()
     parsed, repo = loader._parse_overrides_and_create_caching_repo("train", overrides)
     found = create_defaults_list(repo, "train", parsed, prepend_hydra=True, skip_missing=False)
-    ours = [d for d in found.defaults if str(d.package).split(".")[0] != "hydra"]
-    merged: Any = OmegaConf.to_container(loader._compose_config_from_defaults_list(ours, repo))
-    merged.pop("hydra", None)
-    return [(str(d.config_path), str(d.package)) for d in ours if not d.primary], merged
+    return [d for d in found.defaults if str(d.package).split(".")[0] != "hydra"], repo
+
+
+def merged(files: list[ResultDefault], repo: Any) -> Plain:
+    """Return what Hydra merges these files into."""
+    loader: Any = GlobalHydra.instance().config_loader()
+    found: Any = OmegaConf.to_container(loader._compose_config_from_defaults_list(files, repo))
+    found.pop("hydra", None)
+    return found  # type: ignore[no-any-return]
+
+
+def named(files: list[ResultDefault]) -> list[File]:
+    """Return the files by name, without the one in which all begins."""
+    return [(str(d.config_path), str(d.package)) for d in files if not d.primary]
+
+
+def by_hydra(overrides: list[str]) -> tuple[list[File], Plain]:
+    """Return the files that Hydra lists, and what it merges them into; inside of `session`."""
+    files, repo = listed(overrides)
+    return named(files), merged(files, repo)
 
 
 def sections_of(file: File) -> set[str]:
@@ -114,46 +154,45 @@ class Product:
         self.axes = axes
         hydra = compose(with_hydra=True).hydra
         self.base: Choice = {group: hydra.runtime.choices[group] for group in axes}
+        self._defaults: dict[tuple[str, str], list[ResultDefault]] = {}
         with session():
             self.files = {
                 (group, option): files
                 for group in axes
                 for option, files in self._shares(group).items()
             }
+            every = {f for files in self.files.values() for f in files}
+            self._writes = {file: sections_of(file) for file in every}
             self.writers = {section: self._writers(section) for section in self._names()}
-            composed: dict[str, tuple[Plain, Plain]] = {}
+            base, self._repo = listed(words(self.base))
+            self._primary = [d for d in base if d.primary]
+            self._paths = merged(base, self._repo)["paths"]
             self.sections: dict[str, dict[tuple[str, ...], Any]] = {}
             self.resolved: dict[str, dict[tuple[str, ...], Any]] = {}
             for section, writers in self.writers.items():
                 self.sections[section], self.resolved[section] = {}, {}
-                for chosen in combinations(
-                    {g: sorted(set(w.values())) for g, w in writers.items()}
-                ):
-                    typed = words({**self.base, **chosen})
-                    if (key := " ".join(typed)) not in composed:
-                        composed[key] = self._composed(typed)
-                    for kept, config in zip(
-                        (self.sections, self.resolved), composed[key], strict=True
-                    ):
-                        if section in config:
-                            kept[section][tuple(chosen.values())] = config[section]
+                options = {g: sorted(set(w.values())) for g, w in writers.items()}
+                for chosen in combinations(options):
+                    self._put(section, chosen)
 
     def _shares(self, group: str) -> dict[str, list[File]]:
         """Return each option's share of the list: what the list has not without the group."""
         others = words({g: option for g, option in self.base.items() if g != group})
-        without, _ = by_hydra([*others, f"~{group}"])
+        without = named(listed([*others, f"~{group}"])[0])
         shares = {}
         for option in self.axes[group]:
-            files, _ = by_hydra([*others, f"{group}={option}"])
+            found = [d for d in listed([*others, f"{group}={option}"])[0] if not d.primary]
+            files = named(found)
             first = next(
                 i for i, (a, b) in enumerate(zip(files, [*without, None], strict=False)) if a != b
             )
-            shares[option] = files[first : len(files) - len(without) + first]
+            share = slice(first, len(files) - len(without) + first)
+            shares[option], self._defaults[group, option] = files[share], found[share]
             assert files[:first] + files[first + len(shares[option]) :] == without
         return shares
 
     def _names(self) -> list[str]:
-        of_options = {s for files in self.files.values() for f in files for s in sections_of(f)}
+        of_options: set[str] = set().union(*self._writes.values())
         return sorted(of_options.union(by_hydra(words(self.base))[1]) - {"hydra"})
 
     def _writers(self, section: str) -> dict[str, dict[str, str]]:
@@ -165,18 +204,30 @@ class Product:
         writers = {}
         for group, options in self.axes.items():
             writes = {
-                o: any(section in sections_of(f) for f in self.files[group, o]) for o in options
+                o: any(section in self._writes[f] for f in self.files[group, o]) for o in options
             }
             if any(writes.values()):
                 other = next((o for o in options if not writes[o]), "")
                 writers[group] = {o: o if writes[o] else other for o in options}
         return writers
 
-    @staticmethod
-    def _composed(typed: list[str]) -> tuple[Plain, Plain]:
-        _, config = by_hydra(typed)
-        resolved: Any = OmegaConf.to_container(OmegaConf.create(config), resolve=True)
-        return config, resolved
+    def _put(self, section: str, chosen: Choice) -> None:
+        """Have Hydra merge a section from the files that write into it, in the order of its list."""
+        files = [
+            file
+            for group in self.axes
+            for file in self._defaults[group, chosen.get(group, self.base[group])]
+            if section in self._writes[named([file])[0]]
+        ]
+        config = merged([*self._primary, *files], self._repo)
+        if section not in config:
+            return
+        # It refers to itself and to paths (tests/test_conf.py).
+        place = {"paths": self._paths, section: config[section]}
+        resolved: Any = OmegaConf.to_container(OmegaConf.create(place), resolve=True)
+        key = tuple(chosen.values())
+        self.sections[section][key] = config[section]
+        self.resolved[section][key] = resolved[section]
 
     def lists(self, choice: Choice) -> list[File]:
         """Return the files of a choice: those of its options, group by group."""

@@ -18,6 +18,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from tests.jobs import job_overrides
 from tests.product import (
     AXES,
     Choice,
@@ -27,7 +28,6 @@ from tests.product import (
     unresolved,
     words,
 )
-from tests.sweeps import job_overrides
 from zoo.config import check, check_plain, compose, session
 from zoo.errors import UserError
 from zoo.overrides import groups

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from tests.jobs import job_overrides
 from tests.product import AXES, covering, words
-from tests.sweeps import job_overrides
 from tests.warm import cold
 from zoo.config import check, compose
 from zoo.errors import UserError

@@ -10,7 +10,6 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
 from typer.testing import CliRunner
 
-from tests.conftest import train_in
 from zoo.cli import app
 from zoo.data.tokenizers import train_bpe
 from zoo.errors import UserError
@@ -22,14 +21,8 @@ PROMPTS = ["The statement", "A", "Names refer to objects. Names are", "x = 1", "
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of a few steps."""
-    folder = tmp_path_factory.mktemp("runs")
-    record = train_in(
-        folder, "model=biomedlm", "data.max_length=16", "data.vocab_size=300", "logger=none",
-        "data.eval_samples=8", "trainer.max_steps=3", "optimizer.lr=0.01",
-    )  # fmt: skip
-    return folder / record.id
+def run(language_model: Path) -> Path:
+    return language_model
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +183,7 @@ def test_mistakes_are_one_sentence(run: Path, published: Path, tmp_path: Path) -
     (published / "tokenizer.json").write_text(text.replace("<|endoftext|>", "[PAD]"))
     assert "its tokenizer has no end-of-text token" in refused(*theirs)
     (published / "tokenizer.json").unlink()
-    assert "has no tokenizer.json; save" in refused(*theirs)
+    assert "has no tokenizer.json beside it; save" in refused(*theirs)
 
 
 def test_a_run_that_has_not_ended_or_is_of_images_writes_nothing(
@@ -201,6 +194,6 @@ def test_a_run_that_has_not_ended_or_is_of_images_writes_nothing(
         load_trained(str(tmp_path))
     (tmp_path / "record.json").write_text(tiny.to_json())
     with pytest.raises(
-        UserError, match=r"is of task=classification, and no model that writes text"
+        UserError, match=r"is of task=classification, and no model of text is kept there; type"
     ):
         load_trained(str(tmp_path))

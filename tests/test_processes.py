@@ -134,17 +134,18 @@ def kill_after_a_checkpoint(output: Path, ranks: list[Process]) -> None:
     assert not any(output.glob("*/record.json"))
 
 
-def test_a_checkpoint_of_shared_weights_loads_in_one_process(folder: Path) -> None:
+@pytest.mark.parametrize("case", [SHARED, CAUSAL])
+def test_a_checkpoint_of_shared_weights_loads_in_one_process(folder: Path, case: str) -> None:
     """Its weights give the test loss of the record, and its optimizer goes on."""
     from lightning.pytorch import Trainer
 
     from zoo.config import build, check, compose
     from zoo.run import Run
 
-    record = together(SHARED, folder)
-    path = folder / "together" / SHARED / record.id / "last.ckpt"
+    record = together(case, folder)
+    path = folder / "together" / case / record.id / "last.ckpt"
     saved = torch.load(path, weights_only=True)
-    config = check(compose([*CASES[SHARED][0], f"paths.output_dir={folder}"]))
+    config = check(compose([*CASES[case][0], f"paths.output_dir={folder}"]))
     data = build(config["data"], seed=config["seed"])
     with Run(config, data) as made:
         task = made.task(build(config["model"], **data.model_arguments()))

@@ -307,3 +307,15 @@ def test_bytes_of_training_text_are_counted_document_by_document(make: Make) -> 
     assert after > 40_000  # one more would have been too many
     assert some.splits["test"].text_bytes.sum() == whole.splits["test"].text_bytes.sum()
     assert some.tokenizer.sha256 != whole.tokenizer.sha256
+
+
+def test_the_same_text_is_evaluated_whatever_the_tokenizer(make: Make) -> None:
+    options = ("data.objective=causal", "data.eval_bytes=9000")
+    one, two = make(*options), make(*options, "data.vocab_size=400")
+    assert one.tokenizer.sha256 != two.tokenizer.sha256
+    for split in ("validation", "test"):
+        assert 0 < one.splits[split].text_bytes.sum() <= 9000
+        assert one.splits[split].sha256 == two.splits[split].sha256
+    assert one.splits["train"].sha256 == make("data.objective=causal").splits["train"].sha256
+    with pytest.raises(UserError, match=r"data\.eval_bytes=8: the first document .* type a larger"):
+        make("data.objective=causal", "data.eval_bytes=8")

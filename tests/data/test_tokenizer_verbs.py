@@ -40,6 +40,11 @@ def test_a_trained_tokenizer_is_saved_and_compared(folder: str, tmp_path: Path) 
     assert said["sha256"] == made.sha256
     assert said["held_out"]["documents"] == 6
     assert said["held_out"]["words"] == 6 * 7
+    less = json.loads(
+        typed("train", "folder", "--out", str(tmp_path / "less"), *options, "--train-bytes", "400",
+              "--json")
+    )  # fmt: skip
+    assert less["vocab_size"] < said["vocab_size"]
     names = (str(out), "bpe:folder", "wordpiece:folder")
     found = json.loads(
         typed("compare", *names, "--corpora", "folder,text", *options, "--documents", "5",

@@ -206,12 +206,13 @@ def test_a_killed_sweep_repeats_no_finished_run(tmp_path: Path) -> None:
     first = {p: p.stat().st_mtime_ns for p in tmp_path.glob("*/record.json")}
     assert 1 <= len(first) < 3
     again = start(tmp_path, *sweep)
-    out, err = again.communicate(timeout=300)
+    _, err = again.communicate(timeout=300)
     assert again.returncode == 0, err
     assert all(p.stat().st_mtime_ns == stamp for p, stamp in first.items())
     records = load_records(tmp_path)
     assert sorted(r.seed for r in records) == [0, 1, 2]
-    assert out.count("was done before") == len(first)
+    assert f"sweep: 3 runs: {len(first)} done" in err
+    assert err.splitlines()[-1] == "sweep: 3 runs: 3 done; nothing left"
     commands = [r.command for r in sorted(records, key=lambda r: r.seed)]
     assert commands[1] == "python train.py seed=1 " + " ".join(
         [*KILLABLE[:2], "trainer.max_steps=60"]
@@ -306,16 +307,16 @@ def test_a_disk_that_is_full_leaves_nothing_half_written(tmp_path: Path) -> None
 
 
 def test_two_processes_do_not_train_the_same_run(tmp_path: Path) -> None:
-    first = start(tmp_path, *KILLABLE)
+    endless = [*KILLABLE, "trainer.max_steps=1000000"]
+    first = start(tmp_path, *endless)
     wait_for(lambda: any(tmp_path.glob("*/last.ckpt")), first)
-    second = start(tmp_path, *KILLABLE)
+    second = start(tmp_path, *endless)
     _, err = second.communicate(timeout=120)
-    # The first may have ended meanwhile; then the second has found its record.
-    if first.poll() is None or second.returncode:
-        assert "another process is training it" in err
-        assert second.returncode == 2
-    first.communicate(timeout=300)
-    assert len(load_records(tmp_path)) == 1
+    assert "another process is training it" in err
+    assert second.returncode == 2
+    assert first.poll() is None
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
 
 
 def test_a_record_names_no_host_user_path_or_key(run_train: Runner, tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """The real client, offline: one run a job, with the record's id, its configuration and summary."""
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+from tests import standin
 from tests.conftest import ROOT, TINY, Runner
 from zoo.leaderboard import load_records
-from zoo.loggers import wandb_key_is_configured
+from zoo.network import wandb_key_is_configured
 
 
 def inspect(folder: Path) -> dict[str, object]:
@@ -45,6 +48,50 @@ def test_each_job_of_a_multirun_is_a_run_of_its_own(run_train: Runner, tmp_path:
             assert key in text
         assert "finished" in text
         assert "resnet8" in text
+    with standin.serve() as server:
+        reach = standin.environment(server.url, tmp_path)
+        # W&B's own program for this would send its own path.
+        environment = {**os.environ, **reach, "WANDB_PROGRAM": "wandb"}
+        for record in records:
+            sync(next((tmp_path / "outputs" / record.id).glob("wandb/offline-run-*")), environment)
+        arrived = standin.state(server)["runs"]
+        assert arrived.keys() == {record.id for record in records}
+        for record in records:
+            run = arrived[record.id]
+            assert run["state"] == "finished"
+            assert run["config"] == {k: v for k, v in record.config.items() if v != {}}
+            known = {key: value for key, value in record.metrics.items() if value is not None}
+            assert run["summary"].items() >= known.items()
+            assert run["history"]
+        # A second time nothing is sent: neither a run nor a row is there twice.
+        for record in records:
+            sync(next((tmp_path / "outputs" / record.id).glob("wandb/offline-run-*")), environment)
+        assert standin.state(server)["runs"] == arrived
+        sent = json.dumps(server.standin.dump())
+        for word in ("canary", str(ROOT)):
+            assert word not in sent, sent[max(0, sent.find(word) - 200) : sent.find(word) + 100]
+
+
+def test_nobody_is_in_a_run_that_is_sent_while_it_trains(run_train: Runner, tmp_path: Path) -> None:
+    canaries = {"USER": "canary-user", "LOGNAME": "canary-user", "SECRET_TOKEN": "canary-token"}
+    with standin.serve() as server:
+        reach = standin.environment(server.url, tmp_path)
+        done = run_train("logger=wandb", *TINY, **canaries, **reach)
+        assert done.returncode == 0, done.stderr
+        (record,) = load_records(tmp_path / "outputs")
+        run = standin.state(server)["runs"][record.id]
+        assert run["state"] == "finished"
+        assert run["summary"]["test/acc"] == record.metrics["test/acc"]
+        sent = json.dumps(server.standin.dump())
+        for word in ("canary", str(ROOT), str(tmp_path), standin.KEY):
+            assert word not in sent, sent[max(0, sent.find(word) - 200) : sent.find(word) + 100]
+
+
+def sync(folder: Path, environment: Mapping[str, str]) -> None:
+    """Send what was kept offline."""
+    command = [str(Path(sys.executable).parent / "wandb"), "sync", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_ranges_of_a_run_are_drawn_in_wandb(run_train: Runner, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ def test_every_board_has_its_command_and_takes_records(name: str) -> None:
     assert text.startswith(f"# zoo board {name}\n")
     wanted = {k.split(".")[0]: v for k, v in board.where.items()}
     assert wanted, "a board says which records belong to it"
+    assert board.sweeps, "a board says which sweep fills it"
+    assert set(board.sweeps) <= {p.stem for p in (ROOT / "sweeps").glob("*.yaml")}
     for axis in board.costs:
         filled = view(board, [], axis.key)
         assert filled.groups == []

@@ -13,6 +13,7 @@ from zoo.cli import app
 from zoo.errors import UserError
 from zoo.leaderboard.boards import Board, view
 from zoo.leaderboard.certainty import certainty
+from zoo.leaderboard.frontier import group_key
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import write_record
 
@@ -48,7 +49,8 @@ def board(**more: Any) -> Board:
 
 
 def widths(found: dict[str, Any]) -> dict[int, Any]:
-    return {json.loads(key)[0]["model"]["width"]: value for key, value in found.items()}
+    named = {group_key(r): r.config["model"]["width"] for r in records()}
+    return {named[key]: value for key, value in found.items()}
 
 
 def test_the_frontier_is_sure_where_it_is_clear() -> None:
@@ -80,7 +82,9 @@ def test_each_kind_of_hardware_has_its_own_frontier_of_times() -> None:
     ]
     filled = view(board(), [*records(), *slow])
     found = certainty(filled).membership
-    assert [found[g.key] for g in filled.groups if g.hardware != "Test CPU, 2 threads"] == [1.0]
+    assert [
+        found[g.key] for g in filled.groups if g.hardware != "Test CPU with AVX2, 2 threads"
+    ] == [1.0]
 
 
 def test_nobody_knows_how_sure_one_seed_is() -> None:
@@ -177,7 +181,10 @@ def test_times_of_two_machines_share_a_table_only_where_that_is_asked_for(place:
         target.parent.mkdir(exist_ok=True)
         path.rename(target)
     shown = zoo("widths", *both).output
-    first, second = shown.index("on Slow CPU, 2 threads"), shown.index("on Test CPU, 2 threads")
+    first, second = (
+        shown.index("on Slow CPU with AVX2, 2 threads"),
+        shown.index("on Test CPU with AVX2, 2 threads"),
+    )
     assert first < shown.index("999") < second < shown.index("88.5..93.5")
     said = " ".join(zoo("widths", "--across-hardware", *both).output.split())
     assert "times of 2 kinds of hardware in one table, as asked, though they are not" in said

@@ -10,12 +10,16 @@ import pytest
 
 from tests.browser import ENTER, ESCAPE, TAB, Browser
 from tests.factories import DATA, HARDWARE, make_config, make_record
-from zoo.leaderboard.boards import Axis, Board, view
+from zoo.leaderboard.boards import Axis, Board, show_number, view
+from zoo.leaderboard.certainty import membership_of
 from zoo.leaderboard.page import write_page
 from zoo.leaderboard.page.html import embed, render
 from zoo.leaderboard.page.payload import payload
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import Problem, Stored
+
+# On one worker, so that there is one browser.
+pytestmark = pytest.mark.xdist_group("page")
 
 TIME = Axis(key="time/train_s", label="training time (s)", direction="min", log=True)
 FLOPS = Axis(key="flops/total", label="training FLOPs", direction="min", log=True)
@@ -132,6 +136,20 @@ def test_the_plot_has_a_point_for_each_group_with_both_values(browser: Browser, 
     ]
 
 
+def test_the_table_says_how_sure_the_frontier_is(browser: Browser, page: Path) -> None:
+    """As `zoo board` does: net-b alone has two whole seeds, and so a chance and an interval."""
+    browser.open(page)
+    browser.until(DRAWN)
+    filled = view(BOARD, [item.record for item in small()])
+    (chance,) = membership_of(filled).values()
+    assert [c for c in browser.js(COLUMN, "chance") if c] == [f"{100 * chance:.0f}%"]
+    (group,) = (g for g in filled.groups if g.config["model"]["name"] == "net-b")  # type: ignore[index]
+    interval = group.cells["test/acc"].interval
+    assert interval is not None
+    wanted = f"{show_number(100 * interval.low)} to {show_number(100 * interval.high)}"
+    assert [c for c in browser.js(COLUMN, "95% interval") if c] == [wanted]
+
+
 def test_another_cost_has_another_frontier(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.until(DRAWN)
@@ -205,7 +223,7 @@ def test_a_row_opens_its_runs(browser: Browser, page: Path) -> None:
     assert commands == [f"python train.py model=net-b seed={s}" for s in (0, 1)]
     text = browser.js('return document.querySelector("dialog").textContent')
     commit = "c" * 40 + ", clean"
-    for said in ("ab" * 32, commit, "Test CPU, 2 threads", "8.0 GiB", "torch 2", "local"):
+    for said in ("ab" * 32, commit, "Test CPU with AVX2, 2 threads", "8.0 GiB", "torch 2", "local"):
         assert said in text
     config = browser.js('return document.querySelector(".config").textContent')
     assert "model:\n  name: net-b\n  depth: 8\n" in config
@@ -276,16 +294,16 @@ def test_boards_switch_and_an_empty_one_says_what_to_type(browser: Browser, page
     )
     assert browser.js(visible) == [BOARD.title]
     browser.click("nav a:nth-child(2)")
-    browser.until('return location.hash === "#board=empty"')
-    assert browser.js(visible) == ["Nothing"]
+    browser.becomes("return location.hash", "#board=empty")
+    browser.becomes(visible, ["Nothing"])
     current = 'return document.querySelector("nav [aria-current]").textContent'
     assert browser.js(current) == "empty"
     said = browser.js('return document.querySelector("section:not([hidden])").innerText')
     assert "No run is on this board yet; make one with python train.py." in said
     assert not browser.js('return document.querySelector("section:not([hidden]) .plot")')
     browser.click("nav a:nth-child(1)")
-    browser.until('return location.hash === "#board=digits"')
-    assert browser.js(visible) == [BOARD.title]
+    browser.becomes("return location.hash", "#board=digits")
+    browser.becomes(visible, [BOARD.title])
 
 
 def test_the_keyboard_sorts_and_opens(browser: Browser, page: Path) -> None:
@@ -313,11 +331,14 @@ def test_the_keyboard_sorts_and_opens(browser: Browser, page: Path) -> None:
 def test_hardware_and_emulation_are_said(browser: Browser, page: Path) -> None:
     browser.open(page)
     browser.click("nav a:nth-child(3)")
-    browser.until('return location.hash === "#board=mixed"')
+    browser.until("return document.querySelector('main').innerText.includes('kinds of hardware')")
     text = browser.js('return document.querySelector("main").innerText')
     assert "2 kinds of hardware: their times stand side by side" in text
     assert "wall clock is not the format's" in text
-    assert set(browser.js(COLUMN, "hardware")) == {"Test CPU, 2 threads", "Other CPU, 2 threads"}
+    assert set(browser.js(COLUMN, "hardware")) == {
+        "Test CPU with AVX2, 2 threads",
+        "Other CPU with AVX2, 2 threads",
+    }
     assert browser.js(texts("section:not([hidden]) tbody .badge:not(.single)")) == ["emulated"]
 
 
@@ -457,9 +478,24 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
     step, _, tokens, _, value = shown["runs"][0]["curves"]["val/acc"]
     steps, values = shown["pool"][step], shown["pool"][value]
     assert tokens is None
-    assert len(steps) == len(values) == 200
+    assert 100 < len(steps) == len(values) <= 200
     assert (steps[0], steps[-1]) == (10, 50010)
     assert steps == sorted(set(steps))
+
+
+def test_thinned_curves_of_seeds_keep_steps_in_common() -> None:
+    """Seeds within a budget of time end at different steps; their mean needs common ones."""
+    stored = [
+        Stored(make_record(seed, points=points), Path(), True)
+        for seed, points in enumerate((200, 201, 395, 400, 410))
+    ]
+    shown = payload([BOARD], stored, [])
+    curves = [run["curves"]["val/acc"] for run in shown["runs"]]
+    steps = [set(shown["pool"][curve[0]]) for curve in curves]
+    assert [len(kept) for kept in steps] == [51, 51, 100, 101, 104]
+    common = {step for step in steps[4] if step < 2000}
+    assert len(common) == 50
+    assert all(common <= kept for kept in steps)
 
 
 def test_a_run_on_no_board_can_be_found(browser: Browser, page: Path) -> None:

@@ -18,6 +18,9 @@ from zoo.leaderboard.page.range_figure import level
 from zoo.leaderboard.ranges import KINDS, ByLayer, OverTraining, Ranges
 from zoo.leaderboard.store import Stored
 
+# On one worker, so that there is one browser.
+pytestmark = pytest.mark.xdist_group("ranges_page")
+
 # Two steps, so that every number can be told: gradients lie at 2^-13, then at 2^-26 and at 2^-39.
 GRADIENTS = OverTraining(
     step=[0, 1500],

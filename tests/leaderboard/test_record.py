@@ -42,8 +42,8 @@ def test_what_is_not_in_the_schema_is_refused(field: str, value: object) -> None
         Record.model_validate_json(json.dumps(content))
 
 
-@pytest.mark.parametrize("field", [f for f in Record.model_fields if f != "ranges"])
-def test_every_field_but_ranges_is_required(field: str) -> None:
+@pytest.mark.parametrize("field", sorted({*Record.model_fields} - {"ranges", "origin"}))
+def test_every_field_but_the_rare_ones_is_required(field: str) -> None:
     content = json.loads(make_record().to_json())
     del content[field]
     with pytest.raises(ValidationError):

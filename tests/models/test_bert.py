@@ -87,5 +87,5 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     masked_lm("nano", 97, 0, 16).save_pretrained(tmp_path)
     with pytest.raises(UserError, match="has a vocabulary of 97 words, and the tokenizer's is 98"):
         masked_lm("nano", 98, 0, 16, checkpoint=str(tmp_path))
-    with pytest.raises(UserError, match="model.checkpoint=.*: is no folder of BERT's weights"):
+    with pytest.raises(UserError, match="model.checkpoint=.*: is not there; type the folder"):
         masked_lm("nano", 97, 0, 16, checkpoint=str(tmp_path / "nowhere" / "here"))

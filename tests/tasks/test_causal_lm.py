@@ -42,7 +42,7 @@ def test_bits_per_byte_are_those_of_the_text(overrides: tuple[str, ...]) -> None
     nats, tokens, text = 0.0, 0, b""
     for batch in data.val_dataloader():
         with torch.no_grad():
-            task._evaluate(batch, "val")
+            task.evaluate(batch, "val")
         rows = zip(batch["input_ids"], batch["labels"], batch["lengths"], strict=True)
         for row, (ids, labels, length) in enumerate(rows):
             # A row, or with attention inside documents each document of it, by itself.

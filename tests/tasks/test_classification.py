@@ -57,7 +57,7 @@ def test_accuracy_counts_samples_and_not_classes() -> None:
     logits = nn.functional.one_hot(torch.zeros(10, dtype=torch.long), 2).float()
     labels = torch.tensor([0] * 9 + [1])
     task = make(Table(logits), classes=2)
-    task._evaluate((torch.arange(10.0).reshape(10, 1, 1, 1), labels), "val")
+    task.evaluate((torch.arange(10.0).reshape(10, 1, 1, 1), labels), "val")
     assert float(task.scores["val"].read()["acc"]) == pytest.approx(0.9)
 
 

@@ -15,7 +15,7 @@ from zoo.build import build
 from zoo.config import check, compose
 from zoo.errors import UserError
 from zoo.models.biomedlm import SIZES, BioMedLM, causal_lm, configuration, load
-from zoo.models.biomedlm.model import FLASH
+from zoo.models.biomedlm.documents import FLASH, SDPA
 
 WORDS, END = 97, 96
 
@@ -129,7 +129,7 @@ def flash(
     return torch.cat(outs, 1)
 
 
-@pytest.mark.parametrize("path", ["sdpa", "eager", "flash", "checkpointing"])
+@pytest.mark.parametrize("path", [SDPA, "sdpa", "eager", "flash", "checkpointing"])
 @pytest.mark.parametrize("documents", [False, True])
 def test_inverse_layer_scaling_is_in_every_path(
     path: str, documents: bool, monkeypatch: pytest.MonkeyPatch
@@ -262,7 +262,7 @@ def test_what_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"lacks transformer.h.4.\S+ and 11 more weights; type"):
         load(str(tmp_path))
     (tmp_path / "config.json").write_text(config.replace('"gpt2"', '"bert"'))
-    with pytest.raises(UserError, match="is of bert, not of gpt2"):
+    with pytest.raises(UserError, match="is of bert, and BioMedLM takes gpt2; type"):
         load(str(tmp_path))
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(UserError, match="its config.json cannot be read"):
