@@ -6,18 +6,36 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import board, causal, delay, encoder, pipeline, rounding, startup, step, tokenize
+from benchmarks import (
+    board,
+    causal,
+    delay,
+    encoder,
+    finetune,
+    page,
+    pipeline,
+    publish,
+    questions,
+    rounding,
+    startup,
+    step,
+    tokenize,
+)
 
 ALL = {
     "step": step.rows,
     "startup": startup.rows,
     "board": board.rows,
+    "page": page.rows,
     "rounding": rounding.rows,
     "delay": delay.rows,
     "pipeline": pipeline.rows,
     "tokenize": tokenize.rows,
     "encoder": encoder.rows,
+    "finetune": finetune.rows,
     "causal": causal.rows,
+    "questions": questions.rows,
+    "publish": publish.rows,
 }
 
 
@@ -31,6 +49,9 @@ def main() -> None:
     for name in sys.argv[1:] or ALL:
         print(f"measuring {name} ...", flush=True)
         for row in ALL[name]():
+            print(
+                f"  {row[0]}: {row[1]}", flush=True
+            )  # what is measured stays, whatever comes after
             table.add_row(*row)
     Console().print(table)
 
