@@ -317,7 +317,7 @@ class Run:
         # Which values its weights have decides nothing, only how many there are and which learn.
         weights = [(n, list(p.shape), p.requires_grad) for n, p in task.net.named_parameters()]
         model = {k: v for k, v in self.decides["model"].items() if k not in ("checkpoint", "tune")}
-        counts = [bits, weights, model, str(getattr(task.net, "config", ""))]
+        counts: list[Any] = [bits, weights, model, str(getattr(task.net, "config", ""))]
         counts += [self.decides.get(name) for name in ("data", "task")]
         if not isinstance(task, SequenceTask):  # one sequence is counted, whatever the data
             counts += [self.data.sha256, share, passes]
