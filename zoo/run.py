@@ -36,6 +36,7 @@ from zoo.leaderboard.store import read_record, write_record
 from zoo.locks import lock
 from zoo.loggers import summarise
 from zoo.models.checkpointing import checkpoint_activations
+from zoo.models.layout import channels_last
 from zoo.models.sharding import check_blocks
 from zoo.optim.scaling import scaled
 from zoo.overrides import ROOT
@@ -273,7 +274,7 @@ class Run:
         if section["strategy"] == "fsdp":
             check_blocks(net, self.config["model"]["name"])
         if section["channels_last"]:
-            net = net.to(memory_format=torch.channels_last)
+            net = channels_last(net, self.device)
         task = build(
             self.config["task"],
             net=torch.compile(net) if section["compile"] else net,

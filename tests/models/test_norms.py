@@ -343,7 +343,7 @@ def test_training_at_batch_size_one_learns(model: Any, norm: Norm) -> None:
 
 @pytest.mark.parametrize("norm", SMALL)
 def test_memory_layout_changes_nothing(norm: Norm) -> None:
-    # Not of width 4: see the last test of tests/optim/test_scaling.py.
+    # Wide enough for every processor: see zoo/models/layout.py.
     net = CifarResNet(in_chans=1, depth=8, width=16, norm=norm)
     other = copy.deepcopy(net).to(memory_format=torch.channels_last)
     x = torch.randn(3, 1, 8, 8)

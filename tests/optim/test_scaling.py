@@ -151,8 +151,7 @@ def test_online_norm_goes_on_where_it_was_cut_off(train_here, monkeypatch) -> No
 
 @pytest.mark.parametrize("norm", ["group_ws", "frn", "online"])
 def test_a_number_format_and_memory_layout_with_every_norm(train_here, norm: str) -> None:
-    # Not TINY's width: torch 2.14's backward of 1x1 convolutions with a stride writes beyond its
-    # memory where channels are last and fewer than 16, on processors without AVX-512.
+    # Not TINY's width, which zoo/models/layout.py refuses on processors without AVX-512.
     words = ["precision=169", "trainer.channels_last=true", f"model.norm={norm}"]
     record = train_here(*TINY, "model.width=16", *words)
     assert record.status == "finished"
