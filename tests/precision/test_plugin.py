@@ -1,5 +1,6 @@
 """The plugin inside of Lightning: accumulation, clipping, skipped steps, checkpoints, refusals."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +220,20 @@ def test_manual_optimization() -> None:
 def test_what_cannot_be_rounded_is_refused(module: nn.Module, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         EmulatedPrecision(Casts(ALL)).convert_module(module)
+
+
+@pytest.mark.parametrize("supported", [False, True])
+def test_bf16_warns_where_the_processor_has_none(
+    supported: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("zoo.precision.arithmetic._multiplies_bf16", lambda: supported)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        native("bf16-mixed", device="cpu")
+        native("bf16-mixed", device="cuda")
+        native("32-true", device="cpu")
+    assert len(said) == (not supported)
+    assert all("precision=fp32" in str(warning.message) for warning in said)
 
 
 def test_fp16_is_emulated_on_a_cpu_with_its_loss_scale() -> None:
