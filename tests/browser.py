@@ -49,7 +49,13 @@ class Browser:
             self._send("POST", "/url", {"url": "about:blank"})
         # Where another test has left it, the mouse would hover over something of this page.
         self.cdp("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
-        self._send("POST", "/url", {"url": path.resolve().as_uri() + fragment})
+        address = path.resolve().as_uri()
+        self._send("POST", "/url", {"url": address + fragment})
+        # On a busy machine the driver may answer before the page's scripts have run.
+        self.until(
+            "return location.href.startsWith(arguments[0]) && document.readyState === 'complete'",
+            address,
+        )
 
     def js(self, script: str, *args: Any) -> Any:
         """Run a function body in the page and return what it returns."""

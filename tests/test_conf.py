@@ -9,6 +9,7 @@ choices. `make exhaustive` goes through larger parts of the product literally.
 """
 
 import itertools
+import os
 import random
 import re
 from pathlib import Path
@@ -65,6 +66,12 @@ def compose_and_check(row: Choice) -> None:
         check(config)
     except UserError as refusal:
         assert_says_what_to_type(str(refusal))
+
+
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="there is one process")
+def test_a_group_of_tests_stays_on_one_worker(request: pytest.FixtureRequest) -> None:
+    """Else the tests still pass, but each worker makes what one was to make: twice the time."""
+    assert request.node.nodeid.endswith("@product")
 
 
 def test_all_groups_are_in_the_product() -> None:
