@@ -263,7 +263,12 @@ class Run:
     def net(self) -> nn.Module:
         """Return the model, for this data, with new weights or those of the checkpoint."""
         given = {} if self.start is None else {"checkpoint": self.start.source}
-        net: nn.Module = build(self.config["model"], **self.data.model_arguments(), **given)
+        net: Any = build(self.config["model"], **self.data.model_arguments(), **given)
+        if not isinstance(net, nn.Module):
+            raise UserError(
+                f"model._target_={self.config['model']['_target_']}: gives {type(net).__name__}, "
+                "not a torch.nn.Module; type a class, or a function that gives one"
+            )
         return net
 
     def task(self, net: nn.Module) -> Task:
@@ -317,7 +322,7 @@ class Run:
         # Which values its weights have decides nothing, only how many there are and which learn.
         weights = [(n, list(p.shape), p.requires_grad) for n, p in task.net.named_parameters()]
         model = {k: v for k, v in self.decides["model"].items() if k not in ("checkpoint", "tune")}
-        counts = [bits, weights, model, str(getattr(task.net, "config", ""))]
+        counts: list[Any] = [bits, weights, model, str(getattr(task.net, "config", ""))]
         counts += [self.decides.get(name) for name in ("data", "task")]
         if not isinstance(task, SequenceTask):  # one sequence is counted, whatever the data
             counts += [self.data.sha256, share, passes]
