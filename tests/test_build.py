@@ -68,3 +68,24 @@ def test_build_passes_what_only_the_caller_knows_and_no_label() -> None:
     assert layer.weight.shape == (2, 3)
     with pytest.raises(UserError, match="widht"):
         build({"name": "resnet8", "_target_": "zoo.models.CifarResNet", "depth": 8, "widht": 3})
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"name": "o"}, "o: this option says not what to build; write a _target_ into its file"),
+        (
+            {"_target_": "zoo.optim.schedules.Cosin"},
+            r"cannot be found \(zoo.optim.schedules has no Cosin; did you mean Cosine",
+        ),
+        ({"_target_": "zoo.optimm.Cosine"}, r"cannot be found \(zoo has no optimm; did you mean"),
+        (
+            {"name": "mine", "_target_": "zoo.optim.schedules.Cosine", "warmup_fractoin": 0.1},
+            "mine: .*'warmup_fractoin'; did you mean warmup_fraction",
+        ),
+    ],
+)
+def test_what_cannot_be_built_is_one_sentence(section: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        build(section)
+    assert "\n" not in str(error.value)

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from tests.conftest import ROOT, TINY
+from zoo.cli import app
 from zoo.config import compose
 from zoo.errors import UserError
 from zoo.extensions import GROUP, extensions, version_with
 from zoo.leaderboard.boards import load_boards, view
-from zoo.overrides import canonical, groups
+from zoo.overrides import canonical, config_folders, groups, take_config_dir
 
 DOCUMENT = (ROOT / "docs" / "extending.md").read_text()
 # Each block is the file that the text has named last.
@@ -122,6 +124,112 @@ def test_a_board_of_a_name_that_is_taken(mine: Path) -> None:
     )
     with pytest.raises(UserError, match="there is a board digits already; rename this one"):
         load_boards(ROOT / "leaderboards")
+
+
+def test_an_option_of_a_name_that_is_taken(mine: Path) -> None:
+    conf = mine / "zoo_mine" / "conf"
+    (conf / "model" / "resnet8.yaml").write_text(FILES["zoo_mine/conf/model/tiny_conv.yaml"])
+    with pytest.raises(UserError, match=r"resnet8.yaml: there is model=resnet8 already; rename"):
+        compose(["model=resnet8"])
+
+
+NET = FILES["zoo_mine/nets.py"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [
+        ("nets.py", "import nowhere", "zoo_mine.nets cannot be imported: ModuleNotFoundError: No"),
+        ("nets.py", "def (", "zoo_mine.nets cannot be imported: SyntaxError: invalid syntax"),
+        ("nets.py", NET.replace("TinyConv", "TinyCon"), "has no TinyConv; did you mean TinyCon?"),
+        ("nets.py", "TinyConv = lambda **_: 'net'", "TinyConv: gives str, not a torch.nn.Module"),
+        (
+            "nets.py",
+            NET.replace("mean((2, 3)))", "mean((2, 3)))[:, :3]"),
+            "has given (8, 3) where logits of (batch, num_classes) (8, 10) are needed",
+        ),
+        ("signum.py", "Signum = lambda *_, **__: 3", "gives int, not a torch.optim.Optimizer"),
+        (
+            "conf/optimizer/signum.yaml",
+            FILES["zoo_mine/conf/optimizer/signum.yaml"].replace("momentum:", "momentom:"),
+            "signum: Signum.__init__() got an unexpected keyword argument 'momentom'; did you mean",
+        ),
+        ("conf/precision/fp156.yaml", "name: fp156", "fp156: this option says not what to build"),
+        ("conf/precision/fp156.yaml", "name: [a", "not valid YAML (while parsing"),
+    ],
+)
+def test_mistakes_in_a_package_are_one_sentence(
+    mine: Path, train_here: Callable[..., Any], file: str, content: str, said: str
+) -> None:
+    (mine / "zoo_mine" / file).write_text(content)
+    with pytest.raises(UserError) as error:
+        train_here(*TYPED, "data.batch_size=8")
+    assert said in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_zoo_version_names_extensions(mine: Path) -> None:
+    shown = CliRunner().invoke(app, ["--version"]).output
+    assert f"zoo_mine 0.1, from {mine / 'zoo_mine'}" in shown
+
+
+def test_a_broken_entry_point_ends_train_in_one_sentence(run_train: Any, on_path: Path) -> None:
+    install(on_path, "zoo_nowhere")
+    done = run_train("precision=156", *TINY, PYTHONPATH=str(on_path))
+    assert done.returncode == 2
+    assert done.stderr.startswith("train.py: the extension mine names zoo_nowhere")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> Path:
+    place = tmp_path / "options" / "precision"
+    place.mkdir(parents=True)
+    (place / "fp156.yaml").write_text(FILES["zoo_mine/conf/precision/fp156.yaml"])
+    return place.parent
+
+
+@pytest.mark.parametrize("flag", ["--config-dir {}", "--config-dir={}", "-cd {}"])
+def test_a_format_in_a_typed_folder_is_a_number(options: Path, run_train: Any, flag: str) -> None:
+    done = run_train(*flag.format(options).split(), "precision=156", *TINY)
+    assert done.returncode == 0, done.stderr
+    assert "fp156" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["precision=fp165"], "did you mean fp16 or fp169 or fp156?"),
+        (
+            ["precision=156", "precision.mantissa_bit=3"],
+            "precision.mantissa_bit: no such key; did you mean precision.mantissa_bits",
+        ),
+    ],
+)
+def test_a_mistake_beside_a_typed_folder(
+    options: Path, run_train: Any, typed: list[str], said: str
+) -> None:
+    done = run_train("--config-dir", str(options), *typed)
+    assert (done.returncode, done.stderr[:9]) == (2, "train.py:")
+    assert said in done.stderr
+
+
+def test_a_typed_folder_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere: no such folder; type one with a folder for"):
+        take_config_dir(["--config-dir", str(tmp_path / "nowhere")])
+    with pytest.raises(UserError, match="names no folder; type --config-dir FOLDER"):
+        take_config_dir(["--config-dir"])
+
+
+def test_a_typed_folder_is_that_of_one_command(options: Path) -> None:
+    (options / "precision" / "fp32.yaml").write_text("name: mine")
+    try:
+        assert take_config_dir(["-cd", str(options), "-m", "seed=1"]) == ["-m", "seed=1"]
+        with pytest.raises(UserError, match=r"there is precision=fp32 already; rename this one"):
+            config_folders()
+    finally:
+        take_config_dir([])
+    assert options not in config_folders()
 
 
 def test_a_folder_of_options_needs_no_package(run_train: Any, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """From a section of a configuration to an object: the only place that follows a `_target_`."""
 
+import importlib
+import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 
 from hydra.errors import InstantiationException
 
-from zoo.errors import UserError, first_line
+from zoo.errors import UserError, first_line, suggest
 from zoo.extensions import extensions
 
 ALLOWED_PACKAGES = (
@@ -36,12 +39,17 @@ def factory(section: dict[str, Any]) -> Callable[..., Any]:
         section: plain data with a `_target_`; may hold further ones inside.
 
     Raises:
-        UserError: a target outside the allowed packages; and, when the function is called,
-            arguments that the target does not take.
+        UserError: no target, or one outside the allowed packages; and, when the function is
+            called, arguments that the target does not take.
     """
     from hydra.utils import instantiate
 
     _check_targets(section)
+    if "_target_" not in section:
+        raise UserError(
+            f"{section.get('name')}: this option says not what to build; write a _target_ into its "
+            "file, or begin it with the option that has one, as in defaults: [custom, _self_]"
+        )
     label = section.get("name", section["_target_"])
     arguments = {k: v for k, v in section.items() if k != "name"}
 
@@ -52,9 +60,9 @@ def factory(section: dict[str, Any]) -> Callable[..., Any]:
         except InstantiationException as error:
             if isinstance(error.__cause__, UserError):
                 raise error.__cause__ from None
-            raise UserError(f"{label}: {first_line(error.__cause__ or error)}") from error
+            raise _misfit(label, section["_target_"], error.__cause__ or error) from error
         except MISFITS as error:
-            raise UserError(f"{label}: {first_line(error)}") from error
+            raise _misfit(label, section["_target_"], error) from error
 
     return make
 
@@ -66,6 +74,43 @@ def build(section: dict[str, Any], **extra: Any) -> Any:
         UserError: see `factory`.
     """
     return factory(section)(**extra)
+
+
+def _misfit(label: str, target: str, error: BaseException) -> UserError:
+    """Say what a target says of its arguments, and which it takes instead of an unknown one."""
+    said, hint = first_line(error), ""
+    unknown = re.search(r"unexpected keyword argument '(\w+)'", said)
+    if unknown and isinstance(error, TypeError):
+        known = inspect.signature(_locate(target)).parameters
+        hint = suggest(unknown[1], known)
+    return UserError(f"{label}: {said}{hint}")
+
+
+def _locate(name: str) -> Any:
+    """Return what a dotted name stands for: modules are imported, what is in them is got.
+
+    Raises:
+        UserError: there is no such thing, or its module cannot be imported.
+    """
+    found: Any = None
+    parts = name.split(".")
+    for place, part in enumerate(parts):
+        before, here = ".".join(parts[:place]), ".".join(parts[: place + 1])
+        if found is not None and hasattr(found, part):
+            found = getattr(found, part)
+            continue
+        try:
+            if found is not None and not hasattr(found, "__path__"):
+                raise ModuleNotFoundError(name=here)
+            found = importlib.import_module(here)
+        except Exception as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == here:
+                near = suggest(part, [n for n in dir(found) if not n.startswith("_")])
+                said = f"{before or 'Python'} has no {part}{near if found is not None else ''}"
+            else:
+                said = f"{here} cannot be imported: {type(error).__name__}: {first_line(error)}"
+            raise UserError(f"_target_={name}: cannot be found ({said})") from error
+    return found
 
 
 def _check_targets(node: Any) -> None:
@@ -86,8 +131,6 @@ def _check_target(target: Any) -> None:
     packages; the zoo's own builders; timm's and torchvision's models; what is in extensions. Nothing
     private, and no other function: allowed packages hold ways to run source code and to unpickle.
     """
-    from hydra.utils import get_object
-
     name = str(target)
     allowed = (*ALLOWED_PACKAGES, *(e.package for e in extensions()))
     refusal = UserError(
@@ -97,10 +140,7 @@ def _check_target(target: Any) -> None:
     parts = name.split(".")
     if parts[0] not in allowed or any(part.startswith("_") for part in parts):
         raise refusal
-    try:
-        found = get_object(name)
-    except Exception as error:
-        raise UserError(f"_target_={name}: cannot be found ({first_line(error)})") from None
+    found = _locate(name)
     # `torch.os.system` starts with torch and is not torch's: ask the object where it is from.
     home = str(getattr(found, "__module__", None) or "")
     if home.split(".", maxsplit=1)[0] not in allowed or not _is_buildable(found, home):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import zoo
 from zoo.errors import UserError, suggest
+from zoo.extensions import extensions
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.certainty import Certainty, certainty
 from zoo.leaderboard.frontier import Cell
@@ -44,6 +45,8 @@ app.add_typer(tokenizer, name="tokenizer")
 def _version(asked: bool) -> None:
     if asked:
         print(f"zoo {zoo.__version__}")
+        for extension in extensions():
+            print(f"{extension.package} {extension.version}, from {extension.folder}")
         raise typer.Exit
 
 

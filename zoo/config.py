@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -24,7 +25,7 @@ from zoo import plugins
 from zoo.build import build, factory
 from zoo.errors import Diverged, Interrupted, UserError, first_line
 from zoo.leaderboard.boards import flatten
-from zoo.overrides import CONF, canonical, explain
+from zoo.overrides import CONF, canonical, explain, take_config_dir
 from zoo.schema import check, check_plain
 
 if TYPE_CHECKING:
@@ -61,7 +62,11 @@ def compose(overrides: list[str] | None = None, *, with_hydra: bool = False) -> 
 
 
 def _explained(error: Exception, overrides: list[str]) -> UserError:
-    """Say in one sentence which override Hydra did not understand."""
+    """Say in one sentence which override, or which file, Hydra did not understand."""
+    if isinstance(error, UserError):
+        return error
+    if isinstance(error, yaml.YAMLError):  # it has the file and the line
+        return UserError(f"not valid YAML ({' '.join(str(error).split())})")
     with session():
         keys = flatten(OmegaConf.to_container(hydra.compose("train"), resolve=False))  # type: ignore[arg-type]
         picks = [o for o in overrides if "=" in o and (CONF / o.partition("=")[0]).is_dir()]
@@ -95,7 +100,12 @@ def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | N
     """
     tracebacks = os.environ.get("HYDRA_FULL_ERROR") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to us, whole
-    typed = [canonical(argument) for argument in sys.argv[1:]]
+    try:
+        others = take_config_dir(sys.argv[1:])
+        typed = [canonical(argument) for argument in sys.argv[1:]]
+    except UserError as error:
+        _say(error)
+        sys.exit(2)
     if DRY_RUN in typed:
         typed, show = [a for a in typed if a != DRY_RUN], show or _dry_run
     sys.argv[1:] = typed
@@ -110,10 +120,12 @@ def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | N
             if not job.started:
                 _say(error)
             sys.exit(_exit_code(error))
-        ours = not composing and not isinstance(error, ValueError | OmegaConfBaseException)
+        ours = not composing and not isinstance(
+            error, ValueError | OmegaConfBaseException | yaml.YAMLError
+        )
         if job.started or tracebacks or ours:
             raise
-        _say(_explained(error, [a for a in typed if not a.startswith("-")]))
+        _say(_explained(error, [canonical(a) for a in others if not a.startswith("-")]))
         sys.exit(2)
 
 

@@ -56,7 +56,7 @@ def extensions() -> tuple[Extension, ...]:
         if spec is None or not spec.submodule_search_locations:
             raise UserError(
                 f"the extension {point.name} names {point.value}, which is no package at the top; "
-                f'type {point.name} = "PACKAGE" in its entry points {GROUP}'
+                f'type {point.name} = "PACKAGE" in its entry points {GROUP}, and install it again'
             )
         version = point.dist.version if point.dist is not None else "0"
         folder = Path(spec.submodule_search_locations[0])

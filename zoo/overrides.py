@@ -5,7 +5,9 @@ is called fp169.yaml; `canonical` turns a purely numeric choice N of a group int
 file exists, alone (`precision=169`), in a list (`precision=169,32`) and in `choice(169, bf16)`.
 """
 
+import argparse
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from zoo.errors import UserError, suggest
@@ -21,9 +23,49 @@ _GROUP_OVERRIDE = re.compile(
 )
 
 
+# The folder of this process's --config-dir; Hydra keeps it to itself until it composes.
+_typed: list[Path] = []
+
+
+def take_config_dir(arguments: Sequence[str]) -> list[str]:
+    """Have options looked for in the folder of --config-dir, too; return the other arguments.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    try:
+        found, others = parser.parse_known_args(arguments)
+    except argparse.ArgumentError:
+        raise UserError("--config-dir: names no folder; type --config-dir FOLDER") from None
+    _typed.clear()
+    if found.config_dir is not None:
+        if not found.config_dir.is_dir():
+            raise UserError(
+                f"--config-dir {found.config_dir}: no such folder; type one with a folder for each "
+                "group, as in FOLDER/precision/mine.yaml"
+            )
+        _typed.append(found.config_dir.resolve())
+    return others
+
+
 def config_folders() -> list[Path]:
-    """Return the folders of config groups: ours and those of extensions."""
-    return [CONF, *(e.conf for e in extensions())]
+    """Return the folders of config groups: ours, those of extensions and the one that was typed.
+
+    Raises:
+        UserError: two of them have an option of one name, of which Hydra would take the first.
+    """
+    folders = [CONF]
+    for folder in [*(e.conf for e in extensions()), *_typed]:
+        for path in sorted(folder.rglob("*.yaml")):
+            option = path.relative_to(folder)
+            if any((known / option).exists() for known in folders):
+                raise UserError(
+                    f"{path}: there is {option.parent}={option.stem} already; rename this one"
+                )
+        folders.append(folder)
+    return folders
 
 
 def groups() -> dict[str, list[str]]:

@@ -16,8 +16,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
-from zoo.extensions import extensions
-from zoo.overrides import ROOT, canonical
+from zoo.overrides import ROOT, canonical, config_folders
 from zoo.sweeps.sweeper import ResumableSweeper
 
 
@@ -54,13 +53,13 @@ class SweepsSource(FileConfigSource):
 
 
 class SweepsFolder(SearchPathPlugin):
-    """Puts sweeps/ on the search path, and the groups of extensions."""
+    """Puts sweeps/ on the search path, and the groups from outside."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         search_path.append("zoo", f"sweeps://{ROOT}")
-        for extension in extensions():
-            if extension.conf.is_dir():
-                search_path.append(extension.package, f"file://{extension.conf}")
+        for folder in config_folders()[1:]:
+            if folder.is_dir():
+                search_path.append("extension", f"file://{folder}")
 
 
 def register() -> None:

@@ -264,7 +264,12 @@ class Run:
     def net(self) -> nn.Module:
         """Return the model, for this data, with new weights or those of the checkpoint."""
         given = {} if self.start is None else {"checkpoint": self.start.source}
-        net: nn.Module = build(self.config["model"], **self.data.model_arguments(), **given)
+        net: Any = build(self.config["model"], **self.data.model_arguments(), **given)
+        if not isinstance(net, nn.Module):
+            raise UserError(
+                f"model._target_={self.config['model']['_target_']}: gives {type(net).__name__}, "
+                "not a torch.nn.Module; type a class, or a function that gives one"
+            )
         return net
 
     def task(self, net: nn.Module) -> Task:

@@ -157,12 +157,20 @@ def test_a_cell_shows_mean_and_spread_where_there_is_one() -> None:
         ("[1]", "a board is a mapping"),
         (
             "title: t\nquestion: q\nquality: {key: a, label: a, direction: up}\ncosts: [{key: b, label: b, direction: min}]",
-            "quality.direction",
+            r"bad.yaml: quality.direction=up: must be 'min' or 'max'",
         ),
         ("title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: []", "costs"),
         (
-            "title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min}]\nfoo: 1",
-            "foo",
+            "title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min}]\ncolums: [a]",
+            r"bad.yaml: colums: no such key; did you mean columns",
+        ),
+        (
+            "title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min, lg: true}]",
+            r"bad.yaml: costs.0.lg: no such key; did you mean log",
+        ),
+        (
+            "title: t\nquestion: q\nquality: {key: a, label: a, direction: max}\ncosts: [{key: b, label: b, direction: min}]\ntarget: {keys: a}",
+            r"bad.yaml: target.key: is missing; write it into the file",
         ),
     ],
 )

@@ -53,7 +53,7 @@ def test_a_card_leads_to_what_is_there(method: Any) -> None:
         ({"boards": ["digit"]}, "mine.yaml: boards: digit: there is none; did you mean digits?"),
         ({"claims": "format_196"}, "mine.yaml: claims: format_196: there is none"),
         ({"equations": []}, "mine.yaml: equations: List should have at least 1 item"),
-        ({"idee": "x"}, "mine.yaml: idee: Extra inputs are not permitted"),
+        ({"idee": "x"}, "mine.yaml: idee: no such key; did you mean idea?"),
     ],
 )
 def test_a_wrong_card_is_named(tmp_path: Path, change: dict[str, Any], said: str) -> None:

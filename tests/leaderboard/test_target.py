@@ -343,6 +343,27 @@ def test_the_rank_after_a_run_counts_up_to_the_target(
     assert "on board t, on its frontier" in shown
 
 
+def test_the_rank_after_a_run_says_that_seeds_are_missing(
+    place: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tmp_path / "boards" / "t.yaml"
+    board.write_text(board.read_text() + "\nminimum_seeds: 3\n")
+    report(climbing([0.8], 0, 4), tmp_path / "out", tmp_path / "none", tmp_path / "boards")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "on board t, on no frontier with fewer than 3 seeds" in shown
+
+
+def test_a_board_that_is_none_does_not_hide_what_was_trained(
+    place: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "boards" / "t.yaml").write_text("title: t\n")
+    record = climbing([0.8], 0, 4)
+    report(record, tmp_path / "out", tmp_path / "none", tmp_path / "boards")
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "on no board: t.yaml: question: is missing" in shown
+    assert record.id in shown
+
+
 def test_the_page_and_the_figure_show_costs_to_the_target(place: list[str], tmp_path: Path) -> None:
     records = [climbing([0.8, 0.8], 0, 4), climbing([0.9], 0, 2), climbing([0.5], 1, 2)]
     board = load_boards(tmp_path / "boards")["t"]

@@ -1,12 +1,12 @@
 """A YAML file in leaderboards/ as what it defines: a board, a paper's claims, a method's card."""
 
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from zoo.errors import UserError
+from zoo.errors import UserError, suggest
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
@@ -34,7 +34,36 @@ def read_definition(path: Path, kind: type[Kind], wanted: str, **given: Any) -> 
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(p) for p in first["loc"])  # empty where keys do not go together
-        parts = [path.name, where, first["msg"].removeprefix("Value error, ")]
-        raise UserError(": ".join(part for part in parts if part)) from None
+        raise UserError(f"{path.name}: {_sentence(error, kind)}") from None
+
+
+def _sentence(error: ValidationError, kind: type[BaseModel]) -> str:
+    """Return the first mistake: its key, what is wrong and what there is instead."""
+    first = error.errors(include_url=False)[0]
+    where = ".".join(str(p) for p in first["loc"])  # empty where keys do not go together
+    if first["type"] == "extra_forbidden":
+        return f"{where}: no such key{suggest(str(first['loc'][-1]), _keys(kind, first['loc']))}"
+    if first["type"] == "missing":
+        return f"{where}: is missing; write it into the file"
+    if first["type"] == "literal_error":
+        return f"{where}={first['input']}: must be {first['ctx']['expected']}"
+    return ": ".join(part for part in (where, first["msg"].removeprefix("Value error, ")) if part)
+
+
+def _keys(kind: type[BaseModel], place: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that may stand where an unknown one stood."""
+    section: Any = kind
+    for name in place[:-1]:
+        if isinstance(name, str):
+            field = section.model_fields.get(name)
+            section = _model_in(field.annotation) if field is not None else None
+        if section is None:
+            return []
+    return [name for name in section.model_fields if name != "name" or section is not kind]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model in `Model`, `list[Model]` or `Model | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((m for a in get_args(annotation) if (m := _model_in(a)) is not None), None)

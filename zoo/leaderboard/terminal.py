@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from zoo.errors import UserError
 from zoo.leaderboard.boards import (
     Axis,
     View,
@@ -279,7 +280,11 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
         "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
     )
     table.add_row("how fast", _speed(record))
-    boards = [b for b in load_boards(boards_dir).values() if select(b, [record])]
+    try:
+        boards = [b for b in load_boards(boards_dir).values() if select(b, [record])]
+    except UserError as error:  # the run is done, whatever a board's file says
+        boards = []
+        table.add_row("rank", Text(f"on no board: {error}"))
     stored, _ = scan(output_dir, curated_dir, curves=curves_needed(boards))
     for board in boards:
         # Ranks are among runs on the same hardware, as their times are.
@@ -287,10 +292,13 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
         filled = view(board, rivals)
         place = next((i for i, g in enumerate(filled.groups) if g.key == group_key(record)), None)
         if place is not None and record.status == "finished":
-            on = "on" if filled.groups[place].on_frontier else "not on"
+            group = filled.groups[place]
+            on = "on its frontier" if group.on_frontier else "not on its frontier"
+            if len(group.records) < board.minimum_seeds:
+                on = f"on no frontier with fewer than {board.minimum_seeds} seeds"
             table.add_row(
                 "rank",
-                Text(f"{place + 1} of {len(filled.groups)} on board {board.name}, {on} its frontier "
+                Text(f"{place + 1} of {len(filled.groups)} on board {board.name}, {on} "
                      f"(zoo board {board.name})"),
             )  # fmt: skip
     console.print(table)

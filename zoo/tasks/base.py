@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.data.text_data import Share
+from zoo.errors import UserError
 from zoo.example import Example
 from zoo.models.sharding import shard
 from zoo.optim.schedules import Schedule
@@ -100,6 +101,11 @@ class Task(LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
+        if not isinstance(optimizer, Optimizer):
+            raise UserError(
+                f"optimizer._target_: gives {type(optimizer).__name__}, not a "
+                "torch.optim.Optimizer; type a class, or a function that gives one"
+            )
 
         def factor(_: int) -> float:
             progress = self._progress(self._updates())

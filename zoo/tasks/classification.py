@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from torchmetrics import MeanMetric, Metric
 from torchmetrics.classification import MulticlassAccuracy
 
+from zoo.errors import UserError
 from zoo.tasks.base import Task, meta
 
 
@@ -80,16 +81,27 @@ class ClassificationTask(Task):
         images, labels = batch
         if self._mixup is not None:
             images, targets = self._mixup(images.clone(), labels)
-            loss = F.cross_entropy(self.net(images).float(), targets)
+            loss = F.cross_entropy(self._logits(images), targets)
             return {"loss": loss, "metrics": {"loss": loss.detach()}}
-        logits = self.net(images).float()
+        logits = self._logits(images)
         loss = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         hits = (logits.detach().argmax(1) == labels).float().mean()
         return {"loss": loss, "metrics": {"loss": loss.detach(), "acc": hits}}
 
     def evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> None:
         images, labels = batch
-        self.scores[split](self.net(images).float(), labels)
+        self.scores[split](self._logits(images), labels)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        logits = self.net(images)
+        wanted = (len(images), self.num_classes)
+        if not isinstance(logits, Tensor) or logits.shape != wanted:
+            made = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise UserError(
+                f"model: has given {made} where logits of (batch, num_classes) {wanted} are needed; "
+                "mend its forward, or type another model"
+            )
+        return logits.float()
 
     def publish(self, split: str) -> None:
         scores = self.scores[split]
