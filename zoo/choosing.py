@@ -12,16 +12,15 @@ import numpy as np
 import torch
 
 from zoo.answering import Answerer, Settings
-from zoo.checkpoint import Start, opened
-from zoo.data.questions.prompt import Form, add_markers
+from zoo.checkpoint import opened
+from zoo.data.questions.prompt import add_markers
 from zoo.data.questions.question import Question
 from zoo.data.questions.question_data import Layout, QuestionRows
-from zoo.data.tokenizers import TextTokenizer
 from zoo.errors import UserError
 from zoo.example import moved
 from zoo.models.pretrained import Pretrained, load_transformers
 from zoo.tasks.multiple_choice import ASIDE
-from zoo.trained import KEY, Trained, has_head, load_published, tokenizer_beside
+from zoo.trained import KEY, Trained, form_of, has_head, load_published, tokenizer_beside
 
 
 @dataclass(frozen=True)
@@ -31,12 +30,10 @@ class Chooser(Trained):
     Attributes:
         layout: choices or pairs.
         labels: what the head tells apart; None: it scores options.
-        form: how questions were written in training; None: it is not known.
     """
 
     layout: Layout
     labels: tuple[str, ...] | None
-    form: Form | None
 
 
 def load_chooser(checkpoint: str) -> Chooser | None:
@@ -60,6 +57,9 @@ def load_chooser(checkpoint: str) -> Chooser | None:
         )
     model = _model(source)
     tokenizer = tokenizer_beside(start, model.config.vocab_size)
+    form = form_of(start)
+    if form is not None and form.markers == "tokens":
+        assert add_markers(tokenizer).vocab_size == tokenizer.vocab_size, "it was saved with them"
     scores_options = source.config["architectures"][0].endswith("ForMultipleChoice")
     labels = tuple(model.config.id2label.values())
     return Chooser(
@@ -68,7 +68,7 @@ def load_chooser(checkpoint: str) -> Chooser | None:
         begins=None,
         layout="choices" if source.kind == "gpt2" else "pairs",
         labels=None if scores_options or labels == ("option",) else labels,
-        form=_form(start, tokenizer),
+        form=form,
     )
 
 
@@ -92,16 +92,6 @@ def _model(source: Pretrained) -> Any:
         config = BertConfig.from_dict({**source.config, "attn_implementation": "sdpa"})
         return load_transformers(kind, config, source, heads=())[0].eval()
     return load_published(source.typed)[0]
-
-
-def _form(start: Start, tokenizer: TextTokenizer) -> Form | None:
-    if start.record is None:
-        return None
-    data = start.record.config["data"]
-    keys = ("format", "markers", "truncation", "max_length", "end_of_text")
-    if data["markers"] == "tokens":
-        assert add_markers(tokenizer).vocab_size == tokenizer.vocab_size, "it was saved with them"
-    return Form(**{key: data[key] for key in keys})
 
 
 class HeadAnswerer(Answerer):

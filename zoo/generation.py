@@ -7,6 +7,7 @@ comes from the seed and from the prompt's place alone, so other prompts in its b
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
+from zoo.data.pairs.layout import prompts as sources
 from zoo.errors import UserError
 from zoo.lines import fill
 from zoo.seeding import generator
@@ -33,6 +35,7 @@ class Settings:
         seed: of the noise.
         batch_size: prompts at once.
         begins: put the end-of-text token before a prompt, as before the documents of training.
+        separator: prompts are sources of data=pairs, and this stands behind each; None: they are texts.
     """
 
     max_new_tokens: int = 64
@@ -40,6 +43,7 @@ class Settings:
     seed: int = 0
     batch_size: int = 8
     begins: bool = True
+    separator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,10 @@ def encode(
         UserError: a prompt is empty, or longer than the context that is left.
     """
     context = trained.model.config.n_positions
-    encoded = trained.tokenizer.encode(list(prompts))
+    if settings.separator is None:
+        encoded = trained.tokenizer.encode(list(prompts))
+    else:
+        encoded = [ids[1:] for ids in sources(prompts, trained.tokenizer, settings.separator)[0]]
     for name, prompt, ids in zip(names, prompts, encoded, strict=True):
         if not prompt.strip() or not ids:
             raise UserError(f'{name}: is empty; type e.g. --prompt "Thrombin is"')
@@ -134,13 +141,23 @@ def generate(
     ids = torch.tensor([[end] * (width - len(e)) + e for e in encoded], device=device)
     mask = torch.tensor([[0] * (width - len(e)) + [1] * len(e) for e in encoded], device=device)
     noise = [_Noise(places, settings)] if settings.temperature else []
-    with torch.inference_mode():
+    with torch.inference_mode(), _without_padding(trained.model.config):
         made = trained.model.generate(
             ids, attention_mask=mask, do_sample=False, use_cache=True,
             logits_processor=LogitsProcessorList([_Finite(), *noise]), max_new_tokens=settings.max_new_tokens, eos_token_id=end, pad_token_id=end,
         )  # fmt: skip
     rows = made[:, width:].tolist()
     return [row[: row.index(end) + 1] if end in row else row for row in rows]
+
+
+@contextmanager
+def _without_padding(config: Any) -> Iterator[None]:
+    """Keep transformers from warning of padding where a prompt begins with the end-of-text token."""
+    pad, config.pad_token_id = config.pad_token_id, None
+    try:
+        yield
+    finally:
+        config.pad_token_id = pad
 
 
 def texts(
@@ -196,6 +213,8 @@ def into_file(
             yield [asdict(text) for text in batch]
 
     about = {**asdict(settings), "model": trained.fingerprint}
+    if settings.separator is None:
+        about.pop("separator")  # files of before it was there are gone on with
     yield from fill(
         out, about, len(prompts), settings.batch_size, batches,
         lambda number, row: row["prompt"] == prompts[number], what="texts of other prompts",

@@ -9,15 +9,21 @@
     scores         one an option
 
 `zoo answer --file` writes the same about questions whose answers are known. So two models are compared
-question by question: `zoo mcnemar`.
+question by question: `zoo mcnemar`. Of data=pairs, a row a pair for which the model was let write:
+
+    split                       test
+    id                          of the pair
+    source, target              its texts
+    written                     the model's
+    rouge1, rouge2, rougeL      F of the last two (zoo.callbacks.write_targets)
 """
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from zoo.errors import UserError, first_line
 
@@ -25,6 +31,15 @@ if TYPE_CHECKING:
     import polars as pl
 
 FILE = "predictions.parquet"
+KEYS = ("rouge1", "rouge2", "rougeL")
+
+
+class Predictions(Protocol):
+    """What is kept of a split."""
+
+    def table(self, split: str) -> "pl.DataFrame":
+        """Return the rows of this split."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,41 @@ class Predicted:
         )
 
 
-def write_predictions(path: Path, splits: dict[str, Predicted]) -> None:
+@dataclass(frozen=True)
+class WrittenTexts:
+    """What a model wrote to some sources.
+
+    Attributes:
+        ids: of the pairs.
+        sources: their texts.
+        targets: what should be written.
+        written: what was.
+        scores: of each pair, by `KEYS`.
+    """
+
+    ids: Sequence[str]
+    sources: Sequence[str]
+    targets: Sequence[str]
+    written: Sequence[str]
+    scores: Sequence[dict[str, float]]
+
+    def table(self, split: str) -> "pl.DataFrame":
+        """Return the rows of this split."""
+        import polars as pl
+
+        return pl.DataFrame(
+            {
+                "split": [split] * len(self.ids),
+                "id": list(self.ids),
+                "source": list(self.sources),
+                "target": list(self.targets),
+                "written": list(self.written),
+                **{key: [score[key] for score in self.scores] for key in KEYS},
+            }
+        )
+
+
+def write_predictions(path: Path, splits: Mapping[str, Predictions]) -> None:
     """Store the predictions of some splits at `path`, all of them or nothing."""
     import polars as pl
 
@@ -112,6 +161,8 @@ def _find(typed: str, output_dir: Path) -> Path | None:
 def _of_parquet(path: Path, split: str) -> dict[str, bool]:
     import polars as pl
 
+    if "right" not in pl.read_parquet_schema(path):
+        return {}  # of what was written
     table = pl.read_parquet(path, columns=["split", "id", "right"])
     rows = table.filter(pl.col("split") == split)
     return dict(zip(rows["id"].to_list(), rows["right"].to_list(), strict=True))

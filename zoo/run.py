@@ -3,7 +3,7 @@
 outputs/ID/record.json   the record, there only when the run has ended
 outputs/ID/last.ckpt     the state from which it goes on, and its final weights
 outputs/ID/model/        of a model of text: its configuration and tokenizer, for these weights
-outputs/ID/predictions.parquet    of questions: what was answered to each
+outputs/ID/predictions.parquet    of questions: what was answered to each; of pairs: what was written
 """
 
 import datetime
@@ -26,6 +26,7 @@ from zoo import hardware, processes
 from zoo.budget import Budget
 from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
+from zoo.callbacks.write_targets import WriteTargets
 from zoo.checkpoint import Start, decides
 from zoo.config import build, factory
 from zoo.errors import Diverged, UserError
@@ -121,6 +122,7 @@ class Run:
         self.meter: Meter | None = None
         self.monitor: RangeMonitor | None = None
         self.delay: Any = None  # the callback, where there is a delay
+        self.writer: WriteTargets | None = None  # of data=pairs
         self._lock: IO[str] | None = None
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
@@ -237,6 +239,11 @@ class Run:
         if "_target_" in self.config["delay"]:
             self.delay = build(self.config["delay"])
             callbacks.insert(0, self.delay)
+        to_write = getattr(self.data, "to_write", None)
+        if to_write is not None:
+            size = self.data.eval_batch_size
+            self.writer = WriteTargets(to_write, self.data.tokenizer, size)
+            callbacks.append(self.writer)
         arguments = dict(self.arithmetic.trainer)
         return Trainer(
             accelerator="gpu" if self.device == "cuda" else self.device,
@@ -388,6 +395,8 @@ class Run:
                 keep(self.folder, task.net, self.data.tokenizer)
             if isinstance(task, MultipleChoiceTask):
                 self._keep_predictions(task)
+            if self.writer is not None and self.writer.found is not None:
+                write_predictions(self.folder / PREDICTIONS, {"test": self.writer.found})
             summarise(loggers, record)
             write_record(record, self.folder / "record.json")
         return record

@@ -112,7 +112,7 @@ class DataSection(_Open):
     task: str | None = None
     eval_task: str | None = None
     layout: Literal["auto", "choices", "pairs"] | None = None
-    answers: Literal["auto", "options", "labels"] = "auto"
+    answers: Literal["auto", "options", "labels", "text"] = "auto"
     format: Literal["context_first", "question_first", "plain"] = "context_first"
     markers: Literal["tokens", "words", "none"] = "words"
     truncation: Literal["keep_question", "left", "right"] = "keep_question"
@@ -121,6 +121,9 @@ class DataSection(_Open):
     packing: bool = True
     end_of_text: bool = True
     within_documents: bool = False
+    separator: str = Field("", min_length=1, examples=["'\\nTL;DR:'"])
+    rouge_samples: int | None = Field(None, ge=0)
+    max_new_tokens: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _leave_out_what_is_off(self) -> "DataSection":
@@ -262,7 +265,7 @@ def settle(checked: dict[str, Any]) -> None:
         causal = kind_of_model(checked["model"]) == "causal"
         checked["data"]["objective"] = "causal" if causal else "masked"
     if checked["data"].get("layout") == "auto":
-        reads_back = kind_of_model(checked["model"]) == "questions"
+        reads_back = kind_of_model(checked["model"]) in ("questions", "causal")
         checked["data"]["layout"] = "choices" if reads_back else "pairs"
 
 

@@ -7,11 +7,12 @@ FOLDER/model.safetensors   what save_pretrained writes, beside config.json and t
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.checkpoint import Start, opened
+from zoo.data.questions.prompt import Form
 from zoo.data.tokenizers import TextTokenizer
 from zoo.errors import UserError
 from zoo.models.pretrained import MODEL, Pretrained, load_transformers
@@ -30,11 +31,15 @@ class Trained:
         model: transformers' own class, in evaluation mode.
         tokenizer: that it was trained with.
         begins: texts began with the end-of-text token in training; None where it is not known.
+        separator: of a run of data=pairs, what stands behind a source, as it was typed.
+        form: of a run that learned to write answers, how questions were written.
     """
 
     model: "GPT2LMHeadModel"
     tokenizer: TextTokenizer
     begins: bool | None
+    separator: str | None = field(default=None, kw_only=True)
+    form: Form | None = field(default=None, kw_only=True)
 
     @property
     def fingerprint(self) -> str:
@@ -90,14 +95,34 @@ def load_trained(checkpoint: str) -> Trained:
     from zoo.models.biomedlm.builder import load
 
     model = load(start.source, attn_implementation="sdpa").plain()  # wherever it was trained
-    begins = None if start.record is None else bool(start.record.config["data"]["end_of_text"])
+    data = None if start.record is None else start.record.config["data"]
+    begins = None if data is None else bool(data.get("end_of_text", True))  # pairs always do
     tokenizer = start.tokenizer
     if tokenizer is not None and tokenizer.end_of_text is None:
         raise UserError(
             f"{start.source.said}its tokenizer has no end-of-text token, at which a text would end; "
             "train one with zoo tokenizer train"
         )
-    return Trained(model, tokenizer_beside(start, model.config.vocab_size), begins)
+    return Trained(
+        model,
+        tokenizer_beside(start, model.config.vocab_size),
+        begins,
+        separator=(data or {}).get("separator"),
+        form=form_of(start) if (data or {}).get("answers") == "text" else None,
+    )
+
+
+def form_of(start: Start) -> Form | None:
+    """Return how questions were written in the training of a run of data=questions.
+
+    Args:
+        start: None is returned where it is no run.
+    """
+    if start.record is None:
+        return None
+    data = start.record.config["data"]
+    keys = ("format", "markers", "truncation", "max_length", "end_of_text")
+    return Form(**{key: data[key] for key in keys})
 
 
 def has_head(source: Pretrained) -> bool:

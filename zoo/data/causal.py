@@ -104,7 +104,7 @@ class CausalTextData(TextData):
         max_length: int,
         **options: Any,
     ) -> None:
-        _fits(tokenizer)
+        keeps_bytes_and_ends(tokenizer)
         self.packing = packing
         self.within_documents = within_documents
         self.bucket = bucket
@@ -165,21 +165,38 @@ class CausalTextData(TextData):
             position_BS = places_BS - np.maximum(first_BS, begins_B[:, None])
             batch["document_ids"] = torch.from_numpy(documents_BS - documents_BS[:, :1])
             batch["position_ids"] = torch.from_numpy(position_BS)
-        is_target_BS = labels_BS != IGNORED
-        predicted_B = is_target_BS.sum(1)
-        is_whole = bool((predicted_B == len(place_S) - 1).all())
         return batch | {
             "input_ids": torch.from_numpy(ids_BS),
             "attention_mask": None if real_BS.all() else torch.from_numpy(real_BS.astype(np.int64)),
-            "labels": torch.from_numpy(labels_BS),
             "lengths": lengths_B.tolist(),
-            "targets": None if is_whole else torch.from_numpy(np.flatnonzero(is_target_BS)),
-            "predicted": predicted_B.tolist(),
-            "bytes": int(self.tokenizer.token_bytes[labels_BS[is_target_BS]].sum()),
+            **labelled(labels_BS, self.tokenizer),
         }
 
 
-def _fits(tokenizer: TextTokenizer) -> None:
+def labelled(labels_BS: np.ndarray, tokenizer: TextTokenizer) -> Batch:
+    """Return what a batch says of its targets: `labels`, `targets`, `predicted` and `bytes`.
+
+    Args:
+        labels_BS: (B, S), -100 where nothing is predicted, as in each row's first place.
+        tokenizer: made the labels.
+    """
+    is_target_BS = labels_BS != IGNORED
+    predicted_B = is_target_BS.sum(1)
+    is_whole = bool((predicted_B == labels_BS.shape[1] - 1).all())
+    return {
+        "labels": torch.from_numpy(labels_BS),
+        "targets": None if is_whole else torch.from_numpy(np.flatnonzero(is_target_BS)),
+        "predicted": predicted_B.tolist(),
+        "bytes": int(tokenizer.token_bytes[labels_BS[is_target_BS]].sum()),
+    }
+
+
+def keeps_bytes_and_ends(tokenizer: TextTokenizer) -> None:
+    """Refuse a tokenizer that a causal language model cannot do with.
+
+    Raises:
+        UserError: it has no end-of-text token, or loses bytes of the text.
+    """
     if tokenizer.end_of_text is None:
         lack = "has no end-of-text token"
     elif not tokenizer.keeps_bytes:
@@ -187,6 +204,6 @@ def _fits(tokenizer: TextTokenizer) -> None:
     else:
         return
     raise UserError(
-        f"data.tokenizer={tokenizer.label}: {lack}; data.objective=causal wants one that does: "
+        f"data.tokenizer={tokenizer.label}: {lack}; a model of running text wants one that does: "
         "type data.tokenizer=bpe or data.tokenizer=gpt2"
     )

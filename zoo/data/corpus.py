@@ -7,7 +7,7 @@ carved split is trained on, be it repeated anywhere.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -113,11 +113,11 @@ class Corpus:
         carved = self._carved()
         if split == "train":
             for text in self.sources["train"](left_out):
-                if not carved or _digest(text) not in carved:
+                if not carved or digest_of(text) not in carved:
                     yield text
             return
         for text in islice(self.sources["train"](LeftOut()), WINDOW):
-            if carved.get(_digest(text)) == split:
+            if carved.get(digest_of(text)) == split:
                 yield text
 
     def _carved(self) -> dict[bytes, str]:
@@ -125,26 +125,44 @@ class Corpus:
         missing = [s for s in ("test", "validation") if s not in self.sources]
         if self._held_out is None and missing:
             first = islice(self.sources["train"](LeftOut()), WINDOW)
-            digests = sorted({_digest(text) for text in first})
-            if len(digests) <= len(missing):
+            digests = {digest_of(text) for text in first}
+            self._held_out = carve(digests, missing)
+            if self._held_out is None:
                 raise UserError(
                     f"corpus {self.name}: has {len(digests)} different documents, and training, "
                     "validation and test want one each; in a .txt file blank lines part documents, "
                     "in a .jsonl file each line is one"
                 )
-            share = max(1, len(digests) // ONE_IN)
-            if (len(missing) + 1) * share > len(digests):
-                share = 1
-            self._held_out = {
-                digest: split
-                for place, split in enumerate(missing)
-                for digest in digests[place * share : (place + 1) * share]
-            }
         return self._held_out or {}
 
 
-def _digest(text: str) -> bytes:
+def digest_of(text: str) -> bytes:
+    """Return the sha256 of a text."""
     return hashlib.sha256(text.encode()).digest()
+
+
+def carve(digests: set[bytes], missing: Sequence[str]) -> dict[bytes, str] | None:
+    """Return the split of each text that is carved out of the training ones, by its digest.
+
+    Args:
+        digests: of the training texts.
+        missing: the splits that there are none of; each gets one text in `ONE_IN`, those with the
+            smallest digests.
+
+    Returns:
+        None where a split would be empty.
+    """
+    if len(digests) <= len(missing):
+        return None
+    share = max(1, len(digests) // ONE_IN)
+    if (len(missing) + 1) * share > len(digests):
+        share = 1
+    ordered = sorted(digests)
+    return {
+        digest: split
+        for place, split in enumerate(missing)
+        for digest in ordered[place * share : (place + 1) * share]
+    }
 
 
 def find_corpus(

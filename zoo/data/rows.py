@@ -39,11 +39,14 @@ class Rows:
 
     @classmethod
     def of(
-        cls, rows: Sequence[Sequence[int]], seconds: Sequence[int] | None = None, cut: int = 0
+        cls,
+        rows: Sequence[Sequence[int] | np.ndarray],
+        seconds: Sequence[int] | None = None,
+        cut: int = 0,
     ) -> "Rows":
         """Return rows that are laid out already."""
         lengths = np.array([len(row) for row in rows], dtype=np.int64)
-        flat = np.fromiter((i for row in rows for i in row), dtype=np.int32, count=lengths.sum())
+        flat = np.concatenate([np.empty(0, np.int32), *(np.asarray(row, np.int32) for row in rows)])
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
         places = lengths if seconds is None else np.array(seconds, dtype=np.int64)
         return cls(flat, starts, lengths, places, cut)

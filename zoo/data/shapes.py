@@ -56,6 +56,14 @@ def arguments_without_files(
             "labels": scored.labels,
         }
         return model, {"max_length": section["max_length"], "scored": scored}
+    if section["_target_"] == "zoo.data.pairs" or section.get("answers") == "text":
+        known = {**section, "objective": "causal"}
+        model = {
+            "max_length": section["max_length"],
+            "vocab_size": vocabulary_without_files(known),
+            "pad_token_id": pad_without_files(known),
+        }
+        return model, {"max_length": section["max_length"]}
     if section["_target_"] == "zoo.data.questions":
         return _of_questions(section)
     images = IMAGES.get(section["_target_"])

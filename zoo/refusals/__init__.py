@@ -43,6 +43,7 @@ from zoo.refusals.devices import (
     shared_weights_are_present_ones,
     shared_weights_are_updated_by_element,
     shared_weights_are_whole_in_a_pass,
+    shared_weights_write_nothing,
     shares_have_devices,
 )
 from zoo.refusals.questions import (
@@ -51,6 +52,7 @@ from zoo.refusals.questions import (
     layouts_have_their_readers,
     plain_has_nothing_between,
     sets_have_names,
+    written_answers_are_of_known_words,
 )
 from zoo.refusals.rule import Rule
 from zoo.refusals.training import (
@@ -77,6 +79,7 @@ RULES: tuple[Rule, ...] = (
     evaluation_sets_are_not_learned,
     folders_of_questions_are_read,
     plain_has_nothing_between,
+    written_answers_are_of_known_words,
     a_model_has_its_data,
     a_task_has_its_data,
     layouts_have_their_readers,
@@ -112,6 +115,7 @@ RULES: tuple[Rule, ...] = (
     shared_weights_are_not_rounded,
     shared_weights_are_updated_by_element,
     shared_weights_are_not_watched,
+    shared_weights_write_nothing,
     flash_computes_in_16_bits,
 )
 

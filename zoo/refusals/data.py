@@ -20,7 +20,14 @@ LEARNS_FROM = {
     "MultipleChoiceTask": "questions",
 }
 # What a data set is of that has no objective to choose; all others are of images.
-IS_OF = {"zoo.data.glue": "labelled", "zoo.data.questions": "questions"}
+IS_OF = {
+    "zoo.data.glue": "labelled",
+    "zoo.data.pairs": "pairs",
+    "zoo.data.questions": "questions",
+}
+# What else a model, or a task, of a kind can do with: encoders have a head for questions, too, and a
+# pair is running text whose end is learned.
+ALSO = {("labelled", "questions"), ("causal", "pairs")}
 # How each is called, and what brings it.
 KINDS_OF_DATA = {
     "images": ("images", "data=digits", "model=resnet8", "task=classification"),
@@ -38,12 +45,15 @@ KINDS_OF_DATA = {
         "model=biomedlm_classifier",
         "task=multiple_choice",
     ),
+    "pairs": ("sources with targets", "data=pairs", "model=biomedlm", "task=causal_lm"),
 }
 OBJECTIVES = ("masked", "causal")  # of one and the same text
 
 
 def kind_of_data(data: Section) -> str:
-    """Return what a data set is of: images, masked or causal text, sentences with labels, questions."""
+    """Return what a data set is of: images, masked or causal text, sentences with labels, questions, pairs."""
+    if data.get("answers") == "text":
+        return "pairs"
     objective = data.get("objective") or IS_OF.get(str(data.get("_target_")), "images")
     return "masked" if objective == "auto" else str(objective)  # else it is settled: zoo.schema
 
@@ -55,10 +65,15 @@ def kind_of_model(model: Section) -> str:
 
 def a_model_has_its_data(data: Section, model: Section) -> str | None:
     given, taken = kind_of_data(data), kind_of_model(model)
-    if given == taken or (taken == "labelled" and given == "questions"):  # encoders have both heads
+    if given == taken or (taken, given) in ALSO:
         return None
-    of_one_text = given in OBJECTIVES and taken in OBJECTIVES
-    other = f"data.objective={taken}" if of_one_text else KINDS_OF_DATA[taken][1]
+    other = KINDS_OF_DATA[taken][1]
+    if given in OBJECTIVES and taken in OBJECTIVES:
+        other = f"data.objective={taken}"
+    elif given == "questions" and taken == "causal":
+        other = "data.answers=text"
+    elif data.get("answers") == "text" and taken in ("questions", "labelled"):
+        other = "data.answers=auto"
     return (
         f"model={model['name']}: takes {KINDS_OF_DATA[taken][0]}, and data={data['name']} is "
         f"{KINDS_OF_DATA[given][0]}; type {other}, or {KINDS_OF_DATA[given][2]}"
@@ -68,7 +83,7 @@ def a_model_has_its_data(data: Section, model: Section) -> str | None:
 def a_task_has_its_data(data: Section, task: Section) -> str | None:
     given = kind_of_data(data)
     learnt = LEARNS_FROM.get(str(task.get("_target_", "")).rpartition(".")[2], given)
-    if given == learnt:
+    if given == learnt or (learnt == "causal" and (learnt, given) in ALSO):
         return None
     return (
         f"task={task['name']}: learns from {KINDS_OF_DATA[learnt][0]}, and data={data['name']} is "

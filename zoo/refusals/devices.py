@@ -80,3 +80,13 @@ def shared_weights_are_not_watched(callbacks: Section, trainer: Section) -> str 
         "callbacks=ranges: watches whole tensors, of which trainer.strategy=fsdp leaves each device a "
         "part; type callbacks=default or trainer=ddp"
     )
+
+
+def shared_weights_write_nothing(data: Section, trainer: Section) -> str | None:
+    if not _shared_out(trainer) or data.get("rouge_samples", 0) == 0:
+        return None
+    typed = "null" if data["rouge_samples"] is None else data["rouge_samples"]
+    return (
+        f"data.rouge_samples={typed}: texts are written with whole weights, of which trainer.strategy=fsdp "
+        "leaves each device a part; type data.rouge_samples=0 or trainer=ddp"
+    )

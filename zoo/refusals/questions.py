@@ -58,10 +58,19 @@ def plain_has_nothing_between(data: Section) -> str | None:
     )
 
 
+def written_answers_are_of_known_words(data: Section) -> str | None:
+    if data.get("answers") != "text" or data["markers"] != "tokens":
+        return None
+    return (
+        "data.markers=tokens: are new words, and a language model that learns to write answers "
+        "(data.answers=text) keeps its vocabulary; type data.markers=words or none"
+    )
+
+
 def layouts_have_their_readers(data: Section, model: Section) -> str | None:
     if not is_of_questions(data):
         return None
-    reads_back = model.get("_target_") == "zoo.models.biomedlm.classifier"
+    reads_back = str(model.get("_target_")).startswith("zoo.models.biomedlm.")
     fitting = "choices" if reads_back else "pairs"
     if data["layout"] not in (fitting, "auto"):
         return (

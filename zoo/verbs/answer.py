@@ -206,7 +206,7 @@ def _answerer(
     }
     if chooser is not None:
         known["end_of_text"] = chooser.layout == "choices"
-        known |= {} if chooser.form is None else vars(chooser.form)
+    known |= {} if trained.form is None else vars(trained.form)
     form = Form(**{**known, **asked_as})
     if form.markers == "tokens" and trained.tokenizer.id_of(*MARKERS.values()) is None:
         raise UserError(

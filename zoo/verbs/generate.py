@@ -28,7 +28,8 @@ def generate(
     checkpoint: Checkpoint,
     prompt: Annotated[list[str] | None, typer.Option(help="may be typed several times")] = None,
     file: Annotated[
-        Path | None, typer.Option(help="a prompt a line, or JSON lines with a `prompt`")
+        Path | None,
+        typer.Option(help="a prompt a line, or JSON lines with a `prompt` or a `source`"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="of --file: JSON lines; goes on where it was cut off")
@@ -43,6 +44,14 @@ def generate(
         bool | None,
         typer.Option("--begin/--no-begin", help="an end-of-text token first; as in training"),
     ] = None,
+    source: Annotated[
+        bool,
+        typer.Option(
+            "--source/--no-source",
+            help="of a run of data=pairs: prompts are sources, behind which its separator is put; or "
+            "texts as they are",
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Let a model go on with a prompt, or with every prompt of a file."""
@@ -64,13 +73,17 @@ def generate(
         seed=seed,
         batch_size=batch_size,
         begins=bool(trained.begins) if begin is None else begin,
+        separator=trained.separator if source else None,
     )
     if out is None:
         for number, batch in enumerate(texts(trained, prompts, settings, names)):
             if not number:
                 print(DISCLAIMER, file=sys.stderr)
             for text in batch:
-                print(json.dumps(vars(text)) if as_json else f"{text.prompt}{text.text}")
+                said = f"{text.prompt}{text.text}"
+                if settings.separator is not None:
+                    said = text.text.strip()
+                print(json.dumps(vars(text)) if as_json else said)
         return
     counts = into_file(trained, prompts, settings, names, out)
     first = next(counts)  # what is wrong with the prompts is said before anything else
@@ -134,12 +147,14 @@ def _prompts(typed: list[str] | None, file: Path | None) -> tuple[list[str], lis
         assert typed
         return typed, [f"--prompt {short(text)!r}" for text in typed]
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        content = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"--file {file}: cannot be read ({first_line(error)}); type a file of UTF-8 text"
         ) from None
-    if not lines:
+    # Inside of JSON there may be what else ends a line, such as U+2028.
+    lines = content.rstrip("\n").split("\n") if file.suffix == ".jsonl" else content.splitlines()
+    if not content:
         raise UserError(f"--file {file}: is empty; write a prompt a line into it")
     names = [f"--file {file} line {number}" for number in range(1, len(lines) + 1)]
     if file.suffix == ".jsonl":
@@ -148,10 +163,10 @@ def _prompts(typed: list[str] | None, file: Path | None) -> tuple[list[str], lis
 
 
 def _prompt_of(line: str, name: str) -> str:
-    try:
-        prompt = json.loads(line)["prompt"]
-    except (ValueError, KeyError, TypeError):
-        prompt = None
+    from zoo.data.json_lines import object_of
+
+    told = object_of(line) or {}
+    prompt = told.get("prompt", told.get("source"))
     if not isinstance(prompt, str):
         raise UserError(f'{name}: is no JSON with a prompt; write {{"prompt": "Thrombin is"}}')
     return prompt

@@ -4,10 +4,12 @@ import sys
 from typing import Any
 
 from zoo.data.images import require_at_most
+from zoo.data.pairs.pair_data import PairData
 from zoo.data.questions.prompt import Form, Format, Markers, Truncation, add_markers
 from zoo.data.questions.question import Question, fingerprint
 from zoo.data.questions.question_data import Layout, QuestionData
 from zoo.data.questions.sets import find_questions
+from zoo.data.questions.written import written_answers
 from zoo.data.text import chosen_tokenizer
 from zoo.data.text_data import evenly
 from zoo.data.tokenizers import TextTokenizer, trained
@@ -39,7 +41,7 @@ def questions(
     train_samples: int | None = None,
     eval_samples: int | None = None,
     own_tokenizer: TextTokenizer | None = None,
-) -> QuestionData:
+) -> QuestionData | PairData:
     """Return sets of questions as rows of tokens, `own_tokenizer` being the checkpoint's.
 
     Raises:
@@ -72,19 +74,25 @@ def questions(
         format=format, markers=markers, truncation=truncation, max_length=max_length,
         end_of_text=end_of_text,
     )  # fmt: skip
+    name = task if eval_task is None else f"{task}_to_{eval_task}"
+    shared: dict[str, Any] = {
+        "subset": subset,
+        "seed": seed,
+        "batch_size": batch_size,
+        "eval_batch_size": eval_batch_size,
+        "eval_samples": eval_samples,
+    }
+    if answers == "text":
+        return written_answers(name, splits, made, form, **shared)
     data = QuestionData(
-        task if eval_task is None else f"{task}_to_{eval_task}",
+        name,
         splits,
         marked,
         form=form,
         layout=layout,
         labels=_labels([q for part in splits.values() for q in part], answers),
         new_words=marked.vocab_size - made.vocab_size,
-        subset=subset,
-        seed=seed,
-        batch_size=batch_size,
-        eval_batch_size=eval_batch_size,
-        eval_samples=eval_samples,
+        **shared,
     )
     said = data.cut()
     if said is not None:

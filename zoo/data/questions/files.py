@@ -9,13 +9,13 @@ context    what it is asked about; may be left out
 id         a name of it; else the line's number
 """
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from zoo.data.json_lines import numbered_lines, object_of, refuse_half_characters
 from zoo.data.questions.question import LETTERS, Question, checked, label_of
-from zoo.errors import UserError, first_line
+from zoo.errors import UserError
 
 EXAMPLE = '{"question": "Is thrombin an enzyme?", "options": ["yes", "no"]}'
 
@@ -32,15 +32,7 @@ def read_questions(path: Path, *, key: str = "--file ") -> list[Question]:
             id.
     """
     where = f"{key}{path}"
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{where}: cannot be read ({first_line(error)}); type a file of UTF-8 text"
-        ) from None
-    numbered = [(n, line) for n, line in enumerate(lines, start=1) if line.strip()]
-    if not numbered:
-        raise UserError(f"{where}: is empty; write a question a line into it, {EXAMPLE}")
+    numbered = numbered_lines(path, where, f"a question a line into it, {EXAMPLE}")
     questions = [question_of(line, f"{where} line {n}", str(n)) for n, line in numbered]
     seen: dict[str, int] = {}
     for question, (number, _) in zip(questions, numbered, strict=True):
@@ -64,11 +56,8 @@ def question_of(line: str, where: str, name: str) -> Question:
     Raises:
         UserError: it is no question.
     """
-    try:
-        told = json.loads(line)
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict) or not isinstance(told.get("question"), str):
+    told = object_of(line)
+    if told is None or not isinstance(told.get("question"), str):
         raise UserError(f"{where}: is no JSON with a question; write {EXAMPLE}")
     question = checked(
         Question(
@@ -80,10 +69,7 @@ def question_of(line: str, where: str, name: str) -> Question:
         ),
         where,
     )
-    try:
-        "".join([question.question, question.context, *question.options]).encode()
-    except UnicodeEncodeError:  # \ud800 and the like are JSON, and no characters
-        raise UserError(f"{where}: has half a character (a lone surrogate); mend it") from None
+    refuse_half_characters("".join([question.question, question.context, *question.options]), where)
     return replace(question, label=label_of(told.get("answer"), question.options, where))
 
 

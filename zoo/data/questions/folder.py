@@ -1,9 +1,8 @@
 """Your own questions as a set: a file, or a folder whose file names say the split."""
 
 from dataclasses import replace
-from pathlib import Path
 
-from zoo.data.corpus import split_of
+from zoo.data.json_lines import files_by_split
 from zoo.data.questions.files import read_questions
 from zoo.data.questions.question import Question
 from zoo.errors import UserError
@@ -27,15 +26,9 @@ def in_folder(folder: str | None) -> dict[str, list[Question]]:
         raise UserError(
             "data.folder=null: data.task=folder reads questions from it; type data.folder=FOLDER"
         )
-    place = Path(folder).expanduser()
-    paths = [place] if place.is_file() else sorted(place.rglob("*.jsonl"))
-    if not paths:
-        what = "has no .jsonl file" if place.exists() else "is not there"
-        raise UserError(
-            f"data.folder={folder}: {what}; type a folder of such files, or one of them"
-        )
+    files = files_by_split(folder)
     splits: dict[str, list[Question]] = {}
-    for path in paths:
+    for split, path in [(split, path) for split, paths in files.items() for path in paths]:
         questions = read_questions(path, key="data.folder: ")
         for q in questions:
             if q.label is None:
@@ -43,7 +36,7 @@ def in_folder(folder: str | None) -> dict[str, list[Question]]:
                     f"data.folder: {path} question {q.id}: has no answer, from which to learn; write one"
                 )
         named = [replace(q, id=f"{path.stem}/{q.id}") for q in questions]
-        splits.setdefault(split_of(path.name), []).extend(named)
+        splits.setdefault(split, []).extend(named)
     train = splits.get("train", [])
     if "test" not in splits:
         count = max(1, len(train) // PARTS)

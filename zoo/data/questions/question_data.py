@@ -114,6 +114,18 @@ class QuestionRows:
         }
 
 
+def told_cut(asked: list[Asked], max_length: int) -> str | None:
+    """Say how much of some prompts was cut; None: nothing."""
+    cut = np.concatenate([part.cut for part in asked])
+    if not cut.any():
+        return None
+    whole = np.concatenate([part.whole for part in asked])
+    return (
+        f"data.max_length={max_length}: {cut.sum():,} of the {whole.sum():,} tokens of the prompts "
+        f"are cut, in {(cut > 0).sum():,} of {len(cut):,} questions"
+    )
+
+
 class QuestionData(TextData):
     """Questions with options, or with the same labels.
 
@@ -173,14 +185,7 @@ class QuestionData(TextData):
 
     def cut(self) -> str | None:
         """Say how much of the prompts was cut; None: nothing."""
-        cut = np.concatenate([rows.cut for rows in self.rows_of.values()])
-        if not cut.any():
-            return None
-        whole = np.concatenate([rows.asked.whole for rows in self.rows_of.values()])
-        return (
-            f"data.max_length={self.max_length}: {cut.sum():,} of the {whole.sum():,} tokens of the prompts "
-            f"are cut, in {(cut > 0).sum():,} of {len(cut):,} questions"
-        )
+        return told_cut([rows.asked for rows in self.rows_of.values()], self.max_length)
 
     def task_arguments(self) -> dict[str, Any]:
         return {

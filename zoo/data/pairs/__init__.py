@@ -1,0 +1,1 @@
+"""Sources with targets: texts and their summaries, for a language model that learns to write these."""
