@@ -23,7 +23,8 @@ Step = tuple[Tensor, Tensor]
 
 def network(channels_last: bool = False) -> nn.Module:
     torch.manual_seed(0)
-    net = timm.create_model("cifar_resnet8", width=4)
+    # Of 8, where channels are last: zoo/models/layout.py says why.
+    net = timm.create_model("cifar_resnet8", width=8 if channels_last else 4)
     return net.to(memory_format=torch.channels_last) if channels_last else net
 
 
