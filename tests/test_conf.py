@@ -12,6 +12,7 @@ import itertools
 import os
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.jobs import job_overrides
 from tests.product import (
     AXES,
     Choice,
+    Plain,
     Product,
     by_hydra,
     covering,
@@ -120,27 +122,96 @@ def test_sections_refer_to_themselves_and_to_paths(product: Product) -> None:
         assert referred <= {"oc.env", "paths", section}, section
 
 
-def test_every_section_has_valid_keys_and_values(product: Product) -> None:
-    """One section at a time is enough: the schema has nothing that looks at two of them."""
+@pytest.fixture(scope="session")
+def variants(product: Product) -> dict[str, list[Plain]]:
+    """Each section's different contents, as the schema hands them to the rules.
+
+    One section at a time is enough: the schema has nothing that looks at two of them.
+    """
     assert not Schema.__pydantic_decorators__.model_validators
     assert not Schema.__pydantic_decorators__.root_validators
     base = product.compose(product.base, resolve=True)
-    for section in product.sections:
-        for variant in product.variants(section):
-            validate({**base, section: variant})
+    return {
+        section: [validate({**base, section: v})[section] for v in product.variants(section)]
+        for section in product.sections
+    }
+
+
+def test_every_section_has_valid_keys_and_values(variants: dict[str, list[Plain]]) -> None:
+    """The schema takes all of them, or the fixture had failed; some sections have thousands."""
+    assert all(variants.values())
+    assert max(map(len, variants.values())) > 1000
+
+
+class Watched(dict[str, Any]):
+    """A section that notes which of its keys are looked at."""
+
+    def __init__(self, content: Plain, read: set[str]) -> None:
+        super().__init__(content)
+        self.read = read
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self.read.add(str(key))
+        return super().__contains__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self.read.update(super().keys())
+        return super().__iter__()
+
+    def _unseen(self, *_: Any) -> Any:
+        raise AssertionError("what this looks at is not noted; loop over the section's keys")
+
+    keys = values = items = pop = copy = _unseen
+
+
+def different(sections: list[Plain], keys: set[str]) -> list[Plain]:
+    """Return one of all sections that agree in these keys."""
+    return list(
+        {repr([(k, s.get(k, "absent")) for k in sorted(keys)]): s for s in sections}.values()
+    )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_every_rule_on_all_sections_that_it_compares(product: Product, rule: Rule) -> None:
-    base = product.compose(product.base, resolve=True)
-    kinds = [
-        [validate({**base, section: v})[section] for v in product.variants(section)]
-        for section in compares(rule)
-    ]
-    for compared in itertools.product(*kinds):
-        refusal = rule(*compared)
-        if refusal is not None:
-            assert_says_what_to_type(refusal)
+def test_every_rule_on_all_sections_that_it_compares(
+    variants: dict[str, list[Plain]], rule: Rule
+) -> None:
+    """All combinations of the contents of the keys that it looks at, which are found by watching it."""
+    names = list(compares(rule))
+    read: list[set[str]] = [set() for _ in names]
+    known: list[set[str]] | None = None
+    while known != read:
+        known = [set(keys) for keys in read]
+        kinds = [different(variants[n], keys) for n, keys in zip(names, read, strict=True)]
+        for compared in itertools.product(*kinds):
+            watched = [Watched(s, keys) for s, keys in zip(compared, read, strict=True)]
+            refusal = rule(*watched)
+            if refusal is not None:
+                assert_says_what_to_type(refusal)
+
+
+def test_a_rule_is_watched_until_it_looks_at_nothing_new() -> None:
+    seen = []
+
+    def rule(one: Plain, other: Plain) -> str | None:
+        if one["a"] and other["b"]:
+            seen.append((one["a"], other["b"], other["c"]))
+        return None
+
+    made = {
+        "one": [{"a": a, "unread": u} for a in (0, 1) for u in range(9)],
+        "other": [{"b": b, "c": c} for b in (0, 1) for c in range(5)],
+    }
+    test_every_rule_on_all_sections_that_it_compares(made, rule)
+    assert {(1, 1, c) for c in range(5)} <= set(seen)
+    assert len(seen) < 2 * 9 * 5
 
 
 def chosen(typed: Choice) -> Choice:
