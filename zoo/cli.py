@@ -1,6 +1,7 @@
 """The `zoo` command: boards, the page and the records, without importing torch."""
 
 import dataclasses
+import gc
 import json
 import sys
 from pathlib import Path
@@ -178,6 +179,7 @@ def page(
     papers = load_claims(leaderboards / "claims")
     methods = load_methods(leaderboards / "methods", boards, papers)
     stored, problems = scan(output_dir, leaderboards / "records")
+    gc.freeze()  # the records stay until the page is written: nobody has to look for them again
     judged = judge_all(papers, (s.record for s in stored))
     chosen = {name: select(item, (s.record for s in stored)) for name, item in boards.items()}
     filled_first = sorted(boards.values(), key=lambda b: not chosen[b.name])

@@ -194,10 +194,11 @@ def _as_json(verified: Verified) -> dict[str, Any]:
 
 
 def _print(console: Console, found: list[Verified]) -> None:
-    table = Table(box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("run", "metric", "on record", "made again", "verdict", "s", "note"):
         right = heading in ("on record", "made again", "s")
-        table.add_column(heading, justify="right" if right else "left", overflow="fold")
+        side: Any = "right" if right else "left"
+        table.add_column(heading, justify=side, overflow="fold", no_wrap=heading == "run")
     for v in found:
         j = v.judgement
         cells = ("", "", "", "not made", v.failed)
