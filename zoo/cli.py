@@ -21,6 +21,7 @@ from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
 from zoo.verbs.answer import answer
 from zoo.verbs.compare import compare
+from zoo.verbs.doctor import doctor
 from zoo.verbs.generate import export, generate
 from zoo.verbs.glue import glue
 from zoo.verbs.mcnemar import mcnemar
@@ -289,6 +290,7 @@ def records(
         raise typer.Exit(1)
 
 
+app.command()(doctor)
 app.command()(stages)
 app.command()(generate)
 app.command()(answer)
