@@ -67,10 +67,8 @@ def test_every_name_of_the_reference_is_there_and_says_what_it_is() -> None:
         assert (found.__doc__ or "").strip(), name
 
 
-def test_the_reference_has_the_optimizers_formats_and_delays_that_are_public() -> None:
+def test_the_reference_has_all_of_what_small_packages_offer() -> None:
     text = (DOCS / "api.md").read_text()
-    for name in ("ConstantDelay", "PipelineDelay", "Stage", "pipeline_stages"):
-        assert f"::: zoo.delay.{name}\n" in text
     for package in ("zoo.delay", "zoo.leaderboard"):
         missing = set(importlib.import_module(package).__all__) - set(
             re.findall(rf"::: {package}\.(?:\w+\.)?(\w+)$", text, re.MULTILINE)

@@ -21,13 +21,16 @@ from zoo.precision.formats import FORMATS
 from zoo.precision.kinds import KINDS
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if line.strip()
-]
+
+
+def commands(text: str) -> list[str]:
+    """Return the commands of a document's bash blocks, in order, without their comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+COMMANDS = commands(README)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
