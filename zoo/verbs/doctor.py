@@ -23,7 +23,7 @@ def doctor(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Say what is here to run with, what is missing, and what to type.
+    """Say what is here, what is missing, and what to type.
 
     Names no person and no machine, so that it can be shown to others. Exit code 1: something is broken.
     """
