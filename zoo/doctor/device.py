@@ -85,7 +85,7 @@ def _compiled(kind: str) -> Iterator[Check]:
     if off:
         yield Check("torch.compile", "slow", f"{OFF} for number formats", SWITCH_ON)
     else:
-        yield inductor() if kind == "cpu" else _triton()
+        yield _triton() if kind == "cuda" else inductor()
 
 
 def _kernel() -> Any:
