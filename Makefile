@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test exhaustive lint types check bench page clean
+.PHONY: help setup demo test exhaustive lint types check docs bench page clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,10 @@ types: $(READY) ## check types
 
 check: lint types test ## everything that has to hold before a commit
 
+docs: $(READY) ## make the site of the docs in build/docs; a dead link ends it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "open build/docs/index.html in a browser; mkdocs serve has a search"
+
 bench: $(READY) ## measure the zoo against what it must not be slower than
 	@$(BIN)/python -m benchmarks
 
@@ -45,4 +49,4 @@ page: $(READY) ## write the static page of all boards to site/
 	@$(BIN)/zoo page --out site
 
 clean: ## remove what the verbs made, records excepted
-	rm -rf .venv site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv site build/docs .pytest_cache .mypy_cache .ruff_cache .hypothesis

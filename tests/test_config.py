@@ -1,17 +1,19 @@
 """What is typed is what is composed, and a mistake ends in one sentence."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from tests.jobs import job_overrides
 from tests.product import AXES, covering, words
 from tests.warm import cold
-from zoo.config import check, compose
+from zoo.config import DRY_RUN, check, compose, session
 from zoo.errors import UserError
 from zoo.leaderboard.record import deciding_config, identity
 from zoo.overrides import groups
@@ -37,16 +39,33 @@ def test_precision_169_in_a_sweep_file(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_the_search_path_makes_no_group_of_other_folders() -> None:
+    with session():
+        listed = GlobalHydra.instance().config_loader().list_groups("")
+    ours = {name for name in groups() if "/" not in name}
+    assert ours <= set(listed) <= {*ours, "hydra"}
+
+
+def test_help_has_examples_flags_and_every_option_in_100_columns() -> None:
     shown = subprocess.run(
-        [sys.executable, "train.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    listed = [
-        line.split(":")[0] for line in shown.split("== Config ==")[0].splitlines() if ": " in line
-    ]
-    assert {name.split("/")[0] for name in listed} <= {
-        *(n.split("/")[0] for n in groups()),
-        "hydra",
-    }
+        [sys.executable, "train.py", "--help", "model=vgg11"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert max(map(len, shown.splitlines())) <= 100
+    head, keys = shown.split("\nKeys and their values")
+    head, listed = head.split("\nGroups and their options")
+    for command in re.findall(r"^  python train.py (.*?)(?:  .*)?$", head, re.MULTILINE):
+        overrides = [word for word in command.split() if "=" in word]
+        single = [word.partition(",")[0] for word in overrides if "sweeps" not in word]
+        check(compose(single))
+    for flag in re.findall(r"^  (--?[\w-]+)", head, re.MULTILINE):
+        assert flag in ("-m", DRY_RUN, "--cfg", "--config-dir", "--hydra-help")
+    for group, options in groups().items():
+        if "/" not in group and group != "hydra":
+            paragraph = re.search(rf"^  {group} +((?:.|\n {{10,}})*)", listed, re.MULTILINE)
+            assert paragraph, group
+            assert paragraph[1].split() == options
+    config = yaml.safe_load(keys.split("\n\n")[1])
+    assert config["model"]["depth"] == 11
 
 
 @pytest.mark.parametrize(

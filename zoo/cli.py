@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,7 @@ from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
 from zoo.verbs.answer import answer
 from zoo.verbs.compare import compare
+from zoo.verbs.doctor import doctor
 from zoo.verbs.generate import export, generate
 from zoo.verbs.glue import glue
 from zoo.verbs.mcnemar import mcnemar
@@ -34,13 +36,13 @@ from zoo.verbs.tokenizer import tokenizer
 from zoo.verbs.verify import verify
 
 app = typer.Typer(
-    help="Boards and records of the experiment zoo; `python train.py --help` is about training.",
+    help="Boards, records and trained models of the experiment zoo; `python train.py --help` is about training. "
+    "`zoo VERB --help` says more of a verb, and every verb takes --json.",
+    context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(analyse, name="analyse")
-app.add_typer(tokenizer, name="tokenizer")
 
 
 def _version(asked: bool) -> None:
@@ -60,7 +62,6 @@ def _main(
     pass
 
 
-@app.command()
 def board(
     name: Annotated[
         str | None, typer.Argument(help="a board; every one with records if left out")
@@ -79,7 +80,7 @@ def board(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Print a board: mean, spread and n over seeds, and the Pareto frontier marked."""
+    """Print a board: mean, spread and n over seeds, frontier marked."""
     boards = load_boards(leaderboards)
     chosen = [choose(boards, name)] if name else list(boards.values())
     if baseline and name and chosen[0].baseline is None:
@@ -144,7 +145,6 @@ def _as_json(filled: View, sure: Certainty) -> dict[str, Any]:
     }
 
 
-@app.command()
 def claims(
     paper: Annotated[
         str | None,
@@ -154,20 +154,22 @@ def claims(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Print each paper's claims, what was measured here, and whether they hold."""
+    """Print each paper's claims, what was measured, the verdict."""
     from zoo.verbs.claims import run
 
     run(paper, output_dir, leaderboards, as_json)
 
 
-@app.command()
 def page(
     out: Annotated[Path, typer.Option(help="folder of the page")] = Path("site"),
     output_dir: OutputDir = Path("outputs"),
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Write claims, method cards and boards as one static page that needs no network, and a figure of each board."""
+    """Write all boards and claims as a static page, no network needed.
+
+    Method cards stand on it, too; beside it lies a figure of each board.
+    """
     from zoo.leaderboard.claims.claim import load_claims
     from zoo.leaderboard.methods import load_methods
     from zoo.leaderboard.page import write_page
@@ -198,7 +200,6 @@ def page(
         )
 
 
-@app.command()
 def figure(
     out: Annotated[Path, typer.Option(help="the SVG file")],
     name: Annotated[str | None, typer.Argument(help="a board")] = None,
@@ -213,7 +214,7 @@ def figure(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Draw a board's frontier, or a run's number ranges, as an SVG picture."""
+    """Draw a board's frontier, or a run's number ranges, as SVG."""
     from zoo.leaderboard.store import write_atomically
 
     if (name is None) == (ranges is None):
@@ -258,7 +259,6 @@ def _drawn_ranges(run: str, by_layer: bool, output_dir: Path, curated: Path) -> 
     return drawn, f"the ranges of {found[0].id}"
 
 
-@app.command()
 def records(
     quarantine: Annotated[
         bool,
@@ -270,7 +270,10 @@ def records(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Check every record against the schema; exit code 1 where one is not valid."""
+    """Check every record against the schema.
+
+    Exit code 1: one is not valid.
+    """
     stored, problems = scan(output_dir, leaderboards / "records")
     if quarantine:
         from zoo.leaderboard.admission import set_aside
@@ -291,17 +294,19 @@ def records(
         raise typer.Exit(1)
 
 
-app.command()(stages)
-app.command()(generate)
-app.command()(answer)
-app.command()(glue)
-app.command()(mcnemar)
-app.command()(export)
-app.command()(merge)
-app.command()(sweep)
-app.command()(publish)
-app.command()(verify)
-app.command()(compare)
+# What `zoo --help` shows, in this order.
+_VERBS: dict[str, tuple[Callable[..., None], ...]] = {
+    "Where to begin": (doctor,),
+    "Results": (board, claims, glue, page, figure, publish),
+    "Runs and records": (sweep, records, merge, verify, compare, mcnemar),
+    "Trained models of text": (generate, answer, export),
+    "Before training": (stages,),
+}
+for _panel, _verbs in _VERBS.items():
+    for _verb in _verbs:
+        app.command(rich_help_panel=_panel)(_verb)
+app.add_typer(analyse, name="analyse", rich_help_panel="Before training")
+app.add_typer(tokenizer, name="tokenizer", rich_help_panel="Before training")
 
 
 def main() -> None:

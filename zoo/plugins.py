@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from zoo.overrides import ROOT, canonical, config_folders
 from zoo.sweeps.sweeper import ResumableSweeper
+from zoo.usage import options
 
 
 class SweepsSource(FileConfigSource):
@@ -69,3 +70,4 @@ def register() -> None:
     # It picks sweepers by the names of such packages: ours answers to the basic one's.
     basic = f"{BasicSweeper.__module__}.{BasicSweeper.__name__}"
     Plugins.instance().class_name_to_class[basic] = ResumableSweeper
+    OmegaConf.register_new_resolver("zoo.options", options, replace=True)  # of --help

@@ -21,13 +21,16 @@ from zoo.precision.formats import FORMATS
 from zoo.precision.kinds import KINDS
 
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in BLOCKS
-    for line in block.splitlines()
-    if line.strip()
-]
+
+
+def commands(text: str) -> list[str]:
+    """Return the commands of a document's bash blocks, in order, without their comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    lines = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line]
+
+
+COMMANDS = commands(README)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -83,7 +86,7 @@ def test_every_option_in_the_table_exists_and_none_is_missing() -> None:
 
 
 def test_every_link_and_picture_is_there() -> None:
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
     for document in documents:
         for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
             assert (document.parent / target).exists(), f"{document.name}: {target}"

@@ -226,7 +226,7 @@ def test_what_cannot_be_rounded_is_refused(module: nn.Module, sentence: str) -> 
 def test_bf16_warns_where_the_processor_has_none(
     supported: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.precision.arithmetic._multiplies_bf16", lambda: supported)
+    monkeypatch.setattr("zoo.precision.arithmetic.multiplies_bf16", lambda: supported)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         native("bf16-mixed", device="cpu")

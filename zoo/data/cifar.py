@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo import places
 from zoo.data.images import ImageData, Split, fingerprint, require_at_most, stratified
 from zoo.errors import UserError
 from zoo.leaderboard.store import write_atomically
@@ -56,7 +57,7 @@ def _cifar(
     Raises:
         UserError: the files are not there and the hub cannot be reached.
     """
-    files = _find(name, Path(root))
+    files = places.cifar(name, Path(root))
     if files is not None:
         train, test = _from_parquet(name, files, Path(cache_dir))
     else:
@@ -78,14 +79,6 @@ def _cifar(
         crop_padding=crop_padding,
         flip=flip,
     )
-
-
-def _find(name: str, root: Path) -> dict[str, list[Path]] | None:
-    for folder in (root / "images" / name, root / name):
-        found = {s: sorted(folder.rglob(f"{s}*.parquet")) for s in ("train", "test")}
-        if all(found.values()):
-            return found
-    return None
 
 
 def _from_parquet(name: str, files: dict[str, list[Path]], cache_dir: Path) -> tuple[Split, Split]:

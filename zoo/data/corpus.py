@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from zoo import places
 from zoo.data.documents import SUFFIXES, LeftOut, read_files
 from zoo.data.topics import topics
 from zoo.errors import UserError, suggest
+from zoo.places import CORPORA
 
 SPLITS = ("train", "validation", "test")
 WINDOW, ONE_IN = 20_000, 10
@@ -22,58 +24,7 @@ WINDOW, ONE_IN = 20_000, 10
 Read = Callable[[LeftOut], Iterator[str]]
 
 
-@dataclass(frozen=True)
-class OnDisk:
-    """Where the files of a corpus are, under data.root and on the hub.
-
-    Args:
-        folder: under data.root.
-        files: the name of each split's file, without .gz.
-        repository: on the hub, with the configuration and the hub's name of each split.
-    """
-
-    folder: str
-    files: dict[str, str]
-    repository: str
-    configuration: str | None
-    hub_splits: dict[str, str]
-
-
-TRAIN_ONLY = {"train": "train"}
-KNOWN = {
-    "c4": OnDisk(
-        "text/c4",
-        {"train": "train.jsonl", "validation": "validation.jsonl"},
-        "allenai/c4",
-        "en",
-        {"train": "train", "validation": "validation"},
-    ),
-    "web": OnDisk(
-        "text/general",
-        {"train": "web_train.jsonl", "validation": "web_validation.jsonl"},
-        "Skylion007/openwebtext",
-        None,
-        TRAIN_ONLY,
-    ),
-    "wikitext2": OnDisk(
-        "text/wikitext2",
-        {s: f"{s}.jsonl" for s in SPLITS},
-        "Salesforce/wikitext",
-        "wikitext-2-v1",
-        {s: s for s in SPLITS},
-    ),
-    "pubmed": OnDisk(
-        "biomed_text",
-        {"train": "pubmed_abstracts_train.jsonl", "validation": "pubmed_abstracts_validation.jsonl"},
-        "casinca/PUBMED_title_abstracts_2019_baseline",
-        None,
-        TRAIN_ONLY,
-    ),
-    "pmc": OnDisk(
-        "biomed_text", {"train": "pmc_fulltext.jsonl"}, "common-pile/pubmed", None, TRAIN_ONLY
-    ),
-}  # fmt: skip
-NAMES = ("text", *KNOWN, "folder")
+NAMES = ("text", *CORPORA, "folder")
 
 
 @dataclass
@@ -193,7 +144,7 @@ def find_corpus(
             found.append(_bundled())
         elif name == "folder":
             found.append(_in_folder(folder, skip_broken))
-        elif name in KNOWN:
+        elif name in CORPORA:
             found.append(_known(name, Path(root), cache_dir, skip_broken))
         else:
             raise UserError(f"{key}={names}: no such corpus as {name}{suggest(name, NAMES)}")
@@ -220,11 +171,8 @@ def _joined(names: str, parts: list[Corpus]) -> Corpus:
 
 
 def _known(name: str, root: Path, cache_dir: str, skip_broken: bool) -> Corpus:
-    where = KNOWN[name]
-    stems = {split: root / where.folder / file for split, file in where.files.items()}
-    packed = {split: stem.with_name(f"{stem.name}.gz") for split, stem in stems.items()}
-    there = {s: p if p.is_file() else stems[s] for s, p in packed.items()}
-    there = {s: p for s, p in there.items() if p.is_file()}
+    where = CORPORA[name]
+    there = places.corpus(name, root)
     if there:
         return _of_files(name, {s: [p] for s, p in there.items()}, skip_broken)
 

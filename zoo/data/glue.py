@@ -6,7 +6,6 @@ and rates are chosen. It is the same for every seed. Sets that are smaller than 
 marked as such in every record.
 """
 
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from zoo import places
 from zoo.data.images import require_at_most, stratified
 from zoo.data.sentences import Scored, SentenceData, Sentences
 from zoo.data.text import chosen_tokenizer
@@ -170,7 +170,7 @@ def _subset(about: Set, stored: dict[str, Sentences], fewer: bool) -> list[str]:
 
 def _stored(task: str, about: Set, root: Path, cache_dir: str) -> Iterator[tuple[str, Sentences]]:
     """Yield each public split that is used, under its name."""
-    files = _find(task, list(about.sizes), root)
+    files = places.glue(task, root)
     if files is not None:
         for split, paths in files.items():
             yield (
@@ -191,20 +191,6 @@ def _stored(task: str, about: Set, root: Path, cache_dir: str) -> Iterator[tuple
     for split in about.sizes:
         columns = {name: sets[split][name][:] for name in (*about.texts, "label")}
         yield split, _checked(columns, about, f"data.task={task}: the hub's {split}")
-
-
-def _find(task: str, splits: list[str], root: Path) -> dict[str, list[Path]] | None:
-    for folder in (root / "glue" / task, root / task):
-        found = {
-            split: sorted(
-                p for p in folder.glob("*.parquet")
-                if re.fullmatch(rf"{split}(-\d+-of-\d+)?", p.stem)
-            )
-            for split in splits
-        }  # fmt: skip
-        if all(found.values()):
-            return found
-    return None
 
 
 def _of_parquet(task: str, about: Set, paths: list[Path]) -> dict[str, list[Any]]:

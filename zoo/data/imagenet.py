@@ -14,6 +14,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from zoo import places
 from zoo.data.images import stratified
 from zoo.data.stream import EpochOrder, TrainStream, eval_batches
 from zoo.errors import UserError
@@ -182,9 +183,10 @@ def imagenet(
     digest = hashlib.sha256()
     train: Any
     test: Any
-    if (folder / "train").is_dir() and (folder / "val").is_dir():
+    there = places.imagenet(Path(root))
+    if there is not None:
         try:
-            train, test = ImageFolder(str(folder / "train")), ImageFolder(str(folder / "val"))
+            train, test = (ImageFolder(str(place)) for place in there)
         except FileNotFoundError as error:
             raise UserError(f"data=imagenet: {str(error).splitlines()[0]}") from None
         if train.classes != test.classes:

@@ -212,6 +212,16 @@ def _order(shape: torch.Size, strides: tuple[int, ...]) -> tuple[int, ...] | Non
 # -- the program ---------------------------------------------------------------------------------
 
 
+def compiler() -> str | None:
+    """Return the path of this machine's C compiler."""
+    return next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+
+
+def serves() -> bool:
+    """Whether the program is there for every dtype and gives torch's bits; it may be compiled first."""
+    return all(_library(dtype) is not None for dtype in TYPES)
+
+
 def _library(dtype: torch.dtype) -> Any:
     return None if os.environ.get("ZOO_COMPILE") == "0" else _loaded(dtype)
 
@@ -235,11 +245,11 @@ def _loaded(dtype: torch.dtype) -> Any:
 
 def _compiled(options: tuple[str, ...]) -> Path:
     """Compile the program, or find it where an earlier run has left it."""
-    compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
-    if compiler is None:
+    found = compiler()
+    if found is None:
         raise OSError("no C compiler")
     capability = torch.backends.cpu.get_cpu_capability()
-    command = [compiler, *FLAGS, *CAPABILITIES.get(capability, ()), *options, str(SOURCE)]
+    command = [found, *FLAGS, *CAPABILITIES.get(capability, ()), *options, str(SOURCE)]
     cache = os.environ.get("ZOO_CACHE") or Path.home() / ".cache/zoo"
     folder = Path(cache) / "kernels"
     key = hashlib.sha256(" ".join([*command, platform.machine()]).encode() + SOURCE.read_bytes())

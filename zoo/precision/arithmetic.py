@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
 from zoo.errors import UserError, suggest
+from zoo.hardware import multiplies_bf16
 from zoo.precision.casts import Casts
 from zoo.precision.kinds import KINDS, Kind, formats_by_kind, static_scale
 from zoo.precision.loss_scale import WINDOW, LossScale
@@ -62,17 +61,13 @@ def native(lightning: str, *, device: str) -> Arithmetic:
             "precision.lightning=16-true: a CPU multiplies fp16 about 100 times slower than fp32; "
             "type precision=fp16, which is emulated there, or precision=bf16"
         )
-    if lightning.startswith("bf16") and device == "cpu" and not _multiplies_bf16():
+    if lightning.startswith("bf16") and device == "cpu" and not multiplies_bf16():
         warnings.warn(
             "precision=bf16: this processor has no instructions for bf16 and takes some 50 times as long "
             "as for precision=fp32",
             stacklevel=2,
         )
     return Arithmetic({"precision": lightning}, bits=dict.fromkeys(KINDS, LIGHTNING[lightning]))
-
-
-def _multiplies_bf16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def emulated(

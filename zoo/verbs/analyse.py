@@ -11,7 +11,7 @@ import typer
 from zoo.errors import UserError
 
 analyse = typer.Typer(
-    help="What delayed gradients do to momentum, on quadratics: tables and figures, no training.",
+    help="Say what delay does to momentum, on quadratics.",
     no_args_is_help=True,
 )
 

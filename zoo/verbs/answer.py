@@ -87,7 +87,10 @@ def answer(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a question with options, or every question of a file: the answer, a score per option."""
+    """Answer a question with options, or every one of a file.
+
+    Says the answer, and a score for each option.
+    """
     if (question is None) == (file is None):
         raise UserError(
             'zoo answer: type --question "..." --choice "..." --choice "...", or --file FILE with '

@@ -36,7 +36,9 @@ def compare(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Time the training steps of two sides in interleaved fresh processes: ratio and interval.
+    """Time two sides' training steps: the ratio, with an interval.
+
+    They take turns, in fresh processes:
 
     zoo compare "precision=fp32" "precision=169" --common "model=resnet8"
     """

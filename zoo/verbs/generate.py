@@ -54,7 +54,7 @@ def generate(
     ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Let a model go on with a prompt, or with every prompt of a file."""
+    """Let a model go on with a prompt, or every prompt of a file."""
     if (not prompt) == (file is None):
         raise UserError('zoo generate: type --prompt "...", or --file FILE with --out FILE')
     if (file is None) != (out is None):
@@ -97,7 +97,7 @@ def export(
     out: Annotated[Path, typer.Option(help="a folder that is not there yet")],
     as_json: AsJson = False,
 ) -> None:
-    """Write a trained model of text and its tokenizer in Hugging Face's format."""
+    """Write a model and its tokenizer in Hugging Face's format."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is not empty; type a folder that is not there yet")
     from transformers.utils import logging

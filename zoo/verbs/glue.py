@@ -15,7 +15,7 @@ def glue(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Print GLUE's table: models by tasks, mean and n over seeds, and the paper's average."""
+    """Print GLUE's table: models by tasks, and the paper's average."""
     from zoo.leaderboard.glue import as_json as plain
     from zoo.leaderboard.glue import print_table
 

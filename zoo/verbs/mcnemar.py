@@ -20,7 +20,7 @@ def mcnemar(
     output_dir: OutputDir = Path("outputs"),
     as_json: AsJson = False,
 ) -> None:
-    """Compare two models question by question: McNemar's exact test."""
+    """Compare two models question by question: McNemar's test."""
     from zoo.leaderboard.statistics.questions import mcnemar as compared
     from zoo.predictions import right_answers
 

@@ -35,10 +35,10 @@ def merge(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy records among the curated ones, leaderboards/records.
+    """Copy records among the curated ones, which are committed.
 
-    A colleague's are checked and never executed; what is refused is copied to quarantine/ in the output
-    folder, with the reason. Exit code 1: some were refused.
+    They lie in leaderboards/records. A colleague's are checked and never executed; what is refused is copied
+    to quarantine/ in the output folder, with the reason. Exit code 1: some were refused.
     """
     refused: list[Problem] = []
     if sources:

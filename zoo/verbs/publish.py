@@ -34,7 +34,7 @@ def publish(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Publish every record, board and one report to W&B; what is there already is not sent again.
+    """Send records, boards and one report to W&B, if new.
 
     Exit code 1: some records were refused.
     """

@@ -29,7 +29,7 @@ def stages(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print JSON instead of a table")] = False,
 ) -> None:
-    """Cut a model into pipeline stages: layers, parameters, FLOPs and delay of each."""
+    """Cut a model into pipeline stages: parameters, FLOPs, delay."""
     label, cut, samples = _cut(overrides or [])
     if as_json:
         print(json.dumps(_as_json(label, cut, samples), indent=1))

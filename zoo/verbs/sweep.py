@@ -28,7 +28,7 @@ def sweep(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Show a sweep on one screen: done, running, failed, time left, the frontier so far."""
+    """Show a sweep: done, running, failed, time left, frontier."""
     from zoo.config import launch
     from zoo.overrides import groups
 

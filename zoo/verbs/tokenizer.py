@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from zoo.data.tokenizers import TextTokenizer
 
 tokenizer = typer.Typer(
-    help="Train tokenizers on a corpus, and see how short they make text.", no_args_is_help=True
+    help="Train tokenizers, and see how short they make text.", no_args_is_help=True
 )
 
 PAPER_SIZE = 28_896  # of BioMedLM's vocabulary

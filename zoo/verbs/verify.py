@@ -57,7 +57,7 @@ def verify(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Make runs again from their commands and judge: equal to the bit, or within the interval.
+    """Make runs again: equal to the bit, or within the interval?
 
     A cut-off verification goes on where it was. Exit code 1: a run disagrees with its record.
     """

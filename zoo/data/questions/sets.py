@@ -14,7 +14,6 @@ training questions, of each label its share, the same for every seed. Where it h
 its validation file is learned from.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -23,6 +22,7 @@ from typing import Any
 
 import torch
 
+from zoo import places
 from zoo.data.images import stratified
 from zoo.data.questions.question import LETTERS, YES_NO, YES_NO_MAYBE, Question, checked, label_of
 from zoo.errors import UserError, first_line
@@ -55,8 +55,6 @@ class QuestionSet:
     """A public set.
 
     Args:
-        folder: under data.root/biomed_qa and data.root.
-        files: the name of each split's file, without its ending.
         columns: those that are read.
         read: makes a question of a row; its id is what tells rows of a file apart, or empty.
         sizes: questions of the public splits.
@@ -64,8 +62,6 @@ class QuestionSet:
         labels: the options, where all of its questions have the same; None: each has its own.
     """
 
-    folder: str
-    files: dict[str, str]
     columns: tuple[str, ...]
     read: Callable[[Row], Question]
     sizes: dict[str, int]
@@ -112,35 +108,33 @@ SUBJECTS = ("anatomy", "clinical_knowledge", "college_biology", "college_medicin
             "medical_genetics", "professional_medicine")  # fmt: skip
 SETS = {
     "medqa": QuestionSet(
-        "medqa", OF_THREE, MEDQA, _medqa,
+        MEDQA, _medqa,
         {"train": 10_178, "test": 1_273},
         Hub("GBaker/MedQA-USMLE-4-options", (None,), OF_TWO),
     ),
     "medqa_5opt": QuestionSet(
-        "medqa", {split: f"{file}_5opt" for split, file in OF_THREE.items()}, MEDQA, _medqa,
+        MEDQA, _medqa,
         {"train": 10_178, "validation": 1_272, "test": 1_273},
         Hub("bigbio/med_qa", ("med_qa_en_source",), OF_THREE),
     ),
-    "medmcqa": QuestionSet(  # the labels of its test split are kept by its makers
-        "medmcqa", {"train": "train", "test": "validation"},
+    "medmcqa": QuestionSet(
         ("id", "question", "opa", "opb", "opc", "opd", "cop", "subject_name"), _medmcqa,
         {"train": 182_822, "test": 4_183},
         Hub("openlifescienceai/medmcqa", (None,), {"train": "train", "test": "validation"}),
     ),
-    "mmlu_medical": QuestionSet(  # it has no training set: what there is beside the test is learned from
-        "mmlu_medical", {"train": "validation", "validation": "dev", "test": "test"},
+    "mmlu_medical": QuestionSet(
         ("question", "subject", "choices", "answer"), _mmlu,
         {"train": 123, "validation": 30, "test": 1_089},
         Hub("cais/mmlu", SUBJECTS, {"train": "validation", "validation": "dev", "test": "test"}),
     ),
     "pubmedqa": QuestionSet(
-        "pubmedqa", OF_TWO, ("pubid", "question", "context", "final_decision"), _pubmedqa,
+        ("pubid", "question", "context", "final_decision"), _pubmedqa,
         {"train": 500, "test": 500},
         Hub("qiaojin/PubMedQA", ("pqa_labeled",), {"train": "train"}),
         YES_NO_MAYBE,
     ),
     "bioasq": QuestionSet(  # the sizes are those of the paper, of BioASQ 7b
-        "bioasq_yesno", OF_TWO, ("id", "question", "snippets", "answer"), _bioasq,
+        ("id", "question", "snippets", "answer"), _bioasq,
         {"train": 745, "test": 140},
         None,
         YES_NO,
@@ -238,19 +232,8 @@ def _official_test(splits: Splits) -> Splits:
 
 
 def _of_files(name: str, about: QuestionSet, root: Path, key: str) -> Splits | None:
-    for folder in (root / "biomed_qa" / about.folder, root / about.folder):
-        paths = {
-            split: sorted(
-                path
-                for path in folder.glob("*.parquet")
-                if re.fullmatch(rf"{file}(-\d+-of-\d+)?", path.stem)
-            )
-            for split, file in about.files.items()
-        }
-        paths = {split: found for split, found in paths.items() if found}
-        if "test" in paths:
-            break
-    else:
+    paths = places.questions(name, root)
+    if paths is None:
         return None
     where = f"{key}={name}: "
     rows = {s: _rows(files, about.columns, where) for s, files in paths.items()}
@@ -262,7 +245,7 @@ def _of_files(name: str, about: QuestionSet, root: Path, key: str) -> Splits | N
             splits[split] = [q for q, d in zip(whole, derived, strict=True) if d == own]
     if not splits.keys() & {"train", "validation"}:
         raise UserError(
-            f"{where}no {about.files['train']}.parquet beside {paths['test'][0].name} in data.root={root}; "
+            f"{where}no {places.QUESTIONS[name].files['train']}.parquet beside {paths['test'][0].name} in data.root={root}; "
             "put it there"
         )
     return splits
@@ -283,11 +266,12 @@ def _rows(paths: list[Path], columns: tuple[str, ...], where: str) -> list[Row]:
 
 
 def _of_the_hub(name: str, about: QuestionSet, root: Path, cache_dir: str, key: str) -> Splits:
-    missing = f"{key}={name}: no biomed_qa/{about.folder}/{about.files['test']}.parquet in data.root={root}"
+    place = places.QUESTIONS[name]
+    missing = f"{key}={name}: no biomed_qa/{place.folder}/{place.files['test']}.parquet in data.root={root}"
     if about.hub is None:
         raise UserError(
             f"{missing}, and its makers give it to those who register at bioasq.org; put "
-            f"{', '.join(f'{file}.parquet' for file in about.files.values())} with the columns "
+            f"{', '.join(f'{file}.parquet' for file in place.files.values())} with the columns "
             f"{', '.join(about.columns)} there"
         )
     from zoo.data.hub import load_from_hub
@@ -295,7 +279,7 @@ def _of_the_hub(name: str, about: QuestionSet, root: Path, cache_dir: str, key: 
     sets = [
         load_from_hub(
             about.hub.repository, cache_dir, configuration=configuration, missing=missing,
-            put=str(root / "biomed_qa" / about.folder),
+            put=str(root / "biomed_qa" / place.folder),
         )
         for configuration in about.hub.configurations
     ]  # fmt: skip
