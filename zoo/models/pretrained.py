@@ -58,7 +58,7 @@ class Pretrained:
         """
         try:
             told = json.loads((self.folder / "config.json").read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable("its config.json", error) from None
         if not isinstance(told, dict):
             raise UserError(f"{self.said}its config.json is no mapping; save the model again")
