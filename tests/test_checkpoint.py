@@ -265,6 +265,11 @@ def test_a_checkpoint_of_another_kind_is_one_sentence(
     (torn / "last.ckpt").write_bytes((torn / "last.ckpt").read_bytes()[:2000])
     with pytest.raises(UserError, match=r"its weights cannot be read .* train it again"):
         tune(train_here, "bert", torn)
+    flipped = bytearray((pretrained["bert"][0] / "last.ckpt").read_bytes())
+    flipped[len(flipped) // 2] ^= 1  # of a weight
+    (torn / "last.ckpt").write_bytes(flipped)
+    with pytest.raises(UserError, match=r"not those of its sha256\); train it again with force"):
+        tune(train_here, "bert", torn)
 
 
 def test_what_started_from_new_weights_has_no_pretraining_before_them() -> None:

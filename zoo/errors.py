@@ -5,7 +5,13 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A user's mistake, or a limit of the machine; the message is one sentence for a person."""
+    """A user's mistake, or a limit of the machine; the message is one sentence for a person.
+
+    It may quote what was typed, or a file; what ends a line there is a space here.
+    """
+
+    def __str__(self) -> str:
+        return " ".join(super().__str__().splitlines())
 
 
 class Diverged(Exception):

@@ -139,7 +139,7 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
         elif not equals:
             return UserError(f"{override}: an override is KEY=VALUE, for example seed=1")
         elif (
-            key[0] not in "+~"
+            key[:1] not in ("+", "~")
             and bare not in config_keys
             and not bare.startswith(("hydra.", "hydra/"))
         ):

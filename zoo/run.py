@@ -2,6 +2,7 @@
 
 outputs/ID/record.json   the record, there only when the run has ended
 outputs/ID/last.ckpt     the state from which it goes on, and its final weights
+outputs/ID/previous.ckpt the state before that, until the run has ended
 outputs/ID/model/        of a model of text: its configuration and tokenizer, for these weights
 outputs/ID/predictions.parquet    of questions: what was answered to each; of pairs: what was written
 """
@@ -22,7 +23,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from torch import nn
 
-from zoo import hardware, processes
+from zoo import hardware, processes, saved
 from zoo.budget import Budget
 from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
@@ -164,19 +165,9 @@ class Run:
         """The file from which this run goes on, where it was cut off before.
 
         Raises:
-            UserError: the file is damaged.
+            UserError: the file is of something else.
         """
-        path = self.folder / "last.ckpt"
-        if not path.exists():
-            return None
-        try:
-            torch.load(path, map_location="meta", weights_only=True)
-        except Exception as error:  # torch raises whatever the damage leads to
-            raise UserError(
-                f"run {self.id}: its checkpoint {path} cannot be read ({type(error).__name__}); "
-                "delete that file to start over"
-            ) from None
-        return path
+        return saved.newest(self.folder, self.id, is_main=self.is_main)
 
     def __enter__(self) -> "Run":
         if self.is_main:
@@ -188,11 +179,13 @@ class Run:
                 )
             for scraps in self.folder.glob(".*.tmp"):  # of a process that was killed as it wrote
                 scraps.unlink()
+            if (self.folder / "record.json").exists():  # killed behind its last line
+                saved.forget(self.folder, saved.PREVIOUS)
             if (self.config["force"] or self._ended_unwatched()) and (
                 self.folder / "record.json"
             ).exists():
                 # Once: a forced run that is cut off has no record and goes on like any other.
-                (self.folder / "last.ckpt").unlink(missing_ok=True)
+                saved.forget(self.folder, saved.PREVIOUS, saved.LAST)
                 (self.folder / "record.json").replace(self.folder / "record.before-force.json")
             self._lock.truncate(0)
             self._lock.write(processes.starter())
@@ -232,7 +225,7 @@ class Run:
                 )
             callback = build(entry)
             if isinstance(callback, Checkpoint):
-                callback.path = self.folder / "last.ckpt"
+                callback.path = self.folder / saved.LAST
             if isinstance(callback, RangeMonitor):
                 self.monitor = callback
             callbacks.append(callback)
@@ -399,6 +392,7 @@ class Run:
                 write_predictions(self.folder / PREDICTIONS, {"test": self.writer.found})
             summarise(loggers, record)
             write_record(record, self.folder / "record.json")
+            saved.forget(self.folder, saved.PREVIOUS)
         return record
 
     def _keep_predictions(self, task: MultipleChoiceTask) -> None:

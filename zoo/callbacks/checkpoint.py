@@ -1,11 +1,11 @@
 """Checkpoints from which a cut-off run goes on with the same bits.
 
-The file is replaced atomically, so a run that is killed while it writes keeps the one before.
+The file is replaced atomically, so a run that is killed while it writes keeps the one before; see
+zoo.saved for what becomes of a file that is damaged later.
 Where an evaluation follows a batch, the checkpoint waits until it is done: the loop then resumes
 behind the evaluation, and no point of the curve is lost or doubled.
 """
 
-import io
 import signal
 import threading
 import time
@@ -13,25 +13,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch import callbacks as lightning_callbacks
 
 from zoo.callbacks.recorder import Recorder
 from zoo.errors import Interrupted, UserError
-from zoo.leaderboard.store import write_atomically
+from zoo.saved import save
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own checkpoint files, written whole or not at all."""
+    """Lightning's own checkpoint files, written whole or not at all, each with its sum."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
+        save(checkpoint, Path(path))
 
 
 class Checkpoint(lightning_callbacks.Checkpoint):

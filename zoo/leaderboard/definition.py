@@ -10,6 +10,11 @@ from zoo.errors import UserError, suggest
 
 Kind = TypeVar("Kind", bound=BaseModel)
 
+# A few lines that repeat what repeats something can stand for more values than there is memory for.
+MAX_VALUES = 20_000
+# What PyYAML raises of a date or a number that is none, and of text that nests too deeply.
+ODD_VALUES = (ValueError, KeyError, IndexError, AttributeError, TypeError, RecursionError)
+
 # Every run reads all boards for its rank: libyaml is ten times as fast as Python, where it is there.
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -28,13 +33,32 @@ def read_definition(path: Path, kind: type[Kind], wanted: str, **given: Any) -> 
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader)  # noqa: S506 -- a safe one
-        if not isinstance(content, dict):
-            raise UserError(f"{path.name}: {wanted}")
-        return kind.model_validate({**given, **content})
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, *ODD_VALUES) as error:
         raise UserError(f"{path.name}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path.name}: {wanted}")
+    if _holds_more(content, MAX_VALUES):
+        raise UserError(
+            f"{path.name}: holds more than {MAX_VALUES:,} values; write what it repeats (&, *) less often"
+        )
+    content = {str(key): value for key, value in content.items()}
+    try:
+        return kind.model_validate({**given, **content})
     except ValidationError as error:
         raise UserError(f"{path.name}: {_sentence(error, kind)}") from None
+
+
+def _holds_more(content: Any, limit: int) -> bool:
+    """Whether there are more values than that; one that is repeated by its name counts each time."""
+    left = [content]
+    for _ in range(limit):
+        if not left:
+            return False
+        node = left.pop()
+        inside = node.values() if isinstance(node, dict) else node
+        if isinstance(node, dict | list | tuple | set):
+            left.extend(inside)
+    return bool(left)
 
 
 def _sentence(error: ValidationError, kind: type[BaseModel]) -> str:

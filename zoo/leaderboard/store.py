@@ -45,8 +45,15 @@ class Problem:
         return f"{self.path.parent.name}/{self.path.name}" if local else self.path.name
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, durably: after a crash the old or the new file is there."""
+def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None = None) -> None:
+    """Replace `path` by `content`, durably: after a crash the old or the new file is there.
+
+    Args:
+        path: of the file.
+        content: all of it.
+        keep: what the old file is called from then on; in its folder. Between the two renames it has
+            that name already, and `path` is not there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
@@ -54,10 +61,15 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if keep is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.replace(path, keep)
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             scratch.unlink()
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # a full disk names no file
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

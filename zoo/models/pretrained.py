@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from zoo.errors import UserError, first_line
+from zoo.saved import LAST, damage
 
-CHECKPOINT, MODEL = "last.ckpt", "model"
+CHECKPOINT, MODEL = LAST, "model"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 TOKENIZERS = ("tokenizer*", "vocab*", "merges*")
 CLASSIFIER = ("classifier.", "score.")  # what a head is called, of every encoder, and of GPT-2
@@ -57,7 +58,7 @@ class Pretrained:
         """
         try:
             told = json.loads((self.folder / "config.json").read_text())
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise self._unreadable("its config.json", error) from None
         if not isinstance(told, dict):
             raise UserError(f"{self.said}its config.json is no mapping; save the model again")
@@ -86,6 +87,8 @@ class Pretrained:
                     return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             if self.is_run:
                 path = self.home / CHECKPOINT
+                if (wrong := damage(path)) is not None:
+                    raise ValueError(wrong)
                 saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
                 return _of_the_net(saved["state_dict"])
         except Exception as error:  # torch and safetensors raise whatever the damage leads to

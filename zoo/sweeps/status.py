@@ -83,7 +83,8 @@ def _status(job: Job, prints: Fingerprints) -> Status:
             return Status(job, run, ended, record=record)
     if failed:
         return Status(job, run, "failed", failed)
-    return Status(job, run, "cut off" if (home / "last.ckpt").exists() else "left")
+    begun = any((home / name).exists() for name in ("last.ckpt", "previous.ckpt"))
+    return Status(job, run, "cut off" if begun else "left")
 
 
 def _since(home: Path) -> float:
