@@ -90,7 +90,10 @@ def test_nobody_is_in_a_run_that_is_sent_while_it_trains(run_train: Runner, tmp_
 def sync(folder: Path, environment: Mapping[str, str]) -> None:
     """Send what was kept offline."""
     command = [str(Path(sys.executable).parent / "wandb"), "sync", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    # It leaves its log where it runs.
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=folder.parent, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
