@@ -5,6 +5,7 @@ file is being written. Now and then the newest checkpoint is damaged after the k
 failure, or the cache is empty at the start.
 """
 
+import contextlib
 import os
 import random
 import shutil
@@ -17,12 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from tests.faults.kinds import Kind
 from tests.processes import ROOT, Process
 from zoo.leaderboard.admission import admit
 
 KILLS = 3  # of one trial at most
-PATIENCE_S = 300.0  # beyond that it hangs
+# A command hangs that computes for so long, or not at all: a busy machine's clock says nothing.
+COMPUTES_S, IDLE_S = 120.0, 60.0
+PATIENCE_S = 3600.0
 
 
 class Cold:
@@ -90,10 +95,36 @@ def start(kind: Kind, output: Path, cache: Path, cold: bool = False) -> Any:
 
 
 def ended(process: Any) -> tuple[int, str]:
-    """Wait for a command; return its exit code and what it said on stderr."""
+    """Wait for a command; return its exit code and what it said on stderr.
+
+    Raises:
+        TimeoutError: it hung, and was killed.
+    """
+    moved, computed = time.monotonic(), 0.0
+    while process.poll() is None:
+        now = _computed(process._process.pid)
+        if now > computed:
+            moved, computed = time.monotonic(), now
+        if computed > COMPUTES_S or time.monotonic() - moved > IDLE_S:
+            process.send_signal(signal.SIGKILL)
+            process.communicate(PATIENCE_S)
+            raise TimeoutError(f"hung after {computed:.0f} s of computing")
+        time.sleep(0.01)
     _, err = process.communicate(PATIENCE_S)
     shutil.rmtree(process._told, ignore_errors=True)
     return process.returncode, err
+
+
+def _computed(pid: int) -> float:
+    """The seconds for which a process and those that it has started were computing."""
+    seconds = 0.0
+    with contextlib.suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        for process in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                seconds += times.user + times.system
+    return seconds
 
 
 def undisturbed(kind: Kind, place: Path, cache: Path, cold: bool = False) -> Whole:
@@ -124,9 +155,13 @@ def trial(
         found.kills += 1
         if rng.random() < 0.3:
             found.damaged += _damage(output, rng)
-    code, err = ended(start(kind, output, cache, cold))
-    if code != 0:
-        found.lost.append(f"exit code {code}: {err.strip().splitlines()[-1:]}")
+    try:
+        code, err = ended(start(kind, output, cache, cold))
+    except TimeoutError as hung:
+        found.lost.append(str(hung))
+    else:
+        if code != 0:
+            found.lost.append(f"exit code {code}: {err.strip().splitlines()[-1:]}")
     _note_ended(output, stamps, found.lost)
     try:
         end = kind.end(output)

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from tests.factories import make_record
 from tests.faults.fuzz import Hung, tried, within
 from tests.faults.inputs import BAD_YAML, LAUGHS
 from tests.faults.targets import TARGETS, Target, _checkpoints, attack
 from zoo.errors import UserError
 from zoo.leaderboard.boards import load_board
+from zoo.leaderboard.store import read_record
 
 BY_NAME = {target.name: target for target in TARGETS}
 EXAMPLES = 25
@@ -45,6 +47,13 @@ def test_a_billion_laughs_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("words", [["==x"], ["\na=\rb"], ["+D.0=\x85"], [""], ["="]])
 def test_odd_words_are_refused(words: list[str], tmp_path: Path) -> None:
     assert attack(BY_NAME["command lines"], words, tmp_path)
+
+
+def test_a_configuration_with_nan_is_no_record(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(make_record(0).to_json().replace('"depth": 8', '"depth": NaN'))
+    with pytest.raises(ValueError, match="config: .*holds a number that is not finite"):
+        read_record(path)
 
 
 def test_a_deep_configuration_is_refused(tmp_path: Path) -> None:

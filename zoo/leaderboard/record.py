@@ -155,6 +155,15 @@ class Record(_Part):
             for k, v in metrics.items()
         }
 
+    @field_validator("config")
+    @classmethod
+    def _numbers_only(cls, config: dict[str, Any]) -> dict[str, Any]:
+        try:
+            json.dumps(config, allow_nan=False)  # as its id and its row on a board are made
+        except ValueError:
+            raise ValueError("holds a number that is not finite") from None
+        return config
+
     def to_json(self) -> str:
         """Return the document as it is stored: compact, one line a top-level field."""
         fields = self.model_dump(mode="json")
