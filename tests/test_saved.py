@@ -217,3 +217,34 @@ def _save_and_die(folder: Path, step: int, fatal: int) -> bool:
             save(state(step), folder / LAST)
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_run_has_its_last_checkpoint_all_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save({"step": 1}, tmp_path / "last.ckpt")
+    replace, seen = os.replace, []
+
+    def watched(*paths: Path) -> None:
+        replace(*paths)
+        seen.append((tmp_path / "last.ckpt").exists())
+
+    monkeypatch.setattr(os, "replace", watched)
+    for step in (2, 3):
+        save({"step": step}, tmp_path / "last.ckpt")
+    assert seen == [True] * 4
+    assert {p.name for p in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt"}
+    assert torch.load(tmp_path / "previous.ckpt", weights_only=True) == {"step": 2}
+
+
+def test_a_disk_without_second_names_keeps_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: Path) -> None:
+        raise PermissionError("no hard links")
+
+    monkeypatch.setattr(os, "link", unknown)
+    for step in (1, 2):
+        save({"step": step}, tmp_path / "last.ckpt")
+    found = [torch.load(tmp_path / f"{n}.ckpt", weights_only=True) for n in ("previous", "last")]
+    assert found == [{"step": 1}, {"step": 2}]

@@ -51,8 +51,8 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
     Args:
         path: of the file.
         content: all of it.
-        keep: what the old file is called from then on; in its folder. Between the two renames it has
-            that name already, and `path` is not there.
+        keep: what the old file is called from then on; in its folder. `path` is there all the time,
+            where the disk knows a file by two names.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.parent / f".{path.name}.{os.getpid()}.tmp"
@@ -63,7 +63,7 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
             os.fsync(file.fileno())
         if keep is not None:
             with contextlib.suppress(FileNotFoundError):
-                os.replace(path, keep)
+                _keep(path, keep)
         os.replace(scratch, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -76,6 +76,19 @@ def write_atomically(path: Path, content: bytes | memoryview, keep: Path | None 
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _keep(path: Path, keep: Path) -> None:
+    """Call a file `keep`, too; or `keep` alone, where the disk has no second names."""
+    second = keep.parent / f".{keep.name}.{os.getpid()}.tmp"
+    try:
+        os.link(path, second)
+        os.replace(second, keep)
+        second.unlink(missing_ok=True)  # left where both were one file already
+    except FileNotFoundError:
+        raise
+    except OSError:
+        os.replace(path, keep)
 
 
 def write_record(record: Record, path: Path) -> None:
