@@ -83,7 +83,10 @@ def test_an_output_folder_that_is_read_only_is_one_sentence(
 @pytest.mark.xdist_group("undisturbed")
 def test_sigterm_keeps_the_checkpoint_and_no_bit_is_lost(tmp_path: Path) -> None:
     """As a cluster's scheduler ends a job: a signal first, and the kill behind a time of grace."""
-    typed = [*KILLABLE, "trainer.max_steps=60"]
+    typed = [
+        *KILLABLE,
+        "trainer.max_steps=600",
+    ]  # seconds: long enough for the signal to come first
     whole = start(tmp_path / "whole", *typed)
     assert whole.communicate()[1] == ""
     process = start(tmp_path / "cut", *typed, "callbacks.checkpoint.every_steps=20")
