@@ -54,7 +54,7 @@ def test_odd_words_are_refused(words: list[str], tmp_path: Path) -> None:
 def test_a_configuration_with_nan_is_no_record(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(make_record(0).to_json().replace('"depth": 8', '"depth": NaN'))
-    with pytest.raises(ValueError, match="config: .*holds a number that is not finite"):
+    with pytest.raises(ValueError, match="config: holds a number that is not finite"):
         read_record(path)
 
 
