@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.errors import StopTest, UnsatisfiedAssumption
 
 from tests.faults.targets import TARGETS, Target, attack
 from tests.warm import warm
@@ -73,7 +74,9 @@ def tried(target: Target, number: int, count: int, place: Path) -> tuple[int, in
             with within(PATIENCE_S), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 refusals += attack(target, given, folder)
-        except (Exception, Hung) as error:
+        except (KeyboardInterrupt, StopTest, UnsatisfiedAssumption):
+            raise
+        except BaseException as error:  # a panic of a library in Rust is no Exception
             frames = [f for f in traceback.extract_tb(error.__traceback__) if "/zoo/" in f.filename]
             at = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
             first = (str(error).splitlines() or [""])[0][:150]

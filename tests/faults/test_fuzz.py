@@ -4,6 +4,7 @@ What once crashed, and what would execute, hang or fill the memory, is named her
 """
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import pytest
 from tests.factories import make_record
 from tests.faults.fuzz import Hung, tried, within
 from tests.faults.inputs import BAD_YAML, LAUGHS
-from tests.faults.targets import TARGETS, Target, _checkpoints, attack
+from tests.faults.targets import TARGETS, Target, _checkpoints, _tokenizer, attack
 from zoo.errors import UserError
+from zoo.leaderboard.admission import admit
 from zoo.leaderboard.boards import load_board
 from zoo.leaderboard.store import read_record
 
@@ -52,8 +54,24 @@ def test_odd_words_are_refused(words: list[str], tmp_path: Path) -> None:
 def test_a_configuration_with_nan_is_no_record(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text(make_record(0).to_json().replace('"depth": 8', '"depth": NaN'))
-    with pytest.raises(ValueError, match="config: .*holds a number that is not finite"):
+    with pytest.raises(ValueError, match="config: holds a number that is not finite"):
         read_record(path)
+
+
+def test_a_whole_number_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    record = make_record(0)
+    steps = record.curve["val/acc"].model_copy(update={"step": [10**400] * 5})
+    path = tmp_path / "a.json"
+    path.write_text(record.model_copy(update={"curve": {"val/acc": steps}}).to_json())
+    with pytest.raises(ValueError, match=r"curve\.val/acc: 1000+\.\.\. is no measurement"):
+        admit(path)
+
+
+def test_a_tokenizer_at_which_its_library_panics_is_refused(tmp_path: Path) -> None:
+    tree = json.loads(json.dumps(_tokenizer("bpe")))
+    tree["model"]["continuing_subword_prefix"] = "longer than any token"
+    with pytest.raises(UserError, match=r"its tokenizer\.json cannot be read \(range .*; save"):
+        BY_NAME["tokenizers"].read(json.dumps(tree).encode(), tmp_path)
 
 
 def test_a_deep_configuration_is_refused(tmp_path: Path) -> None:

@@ -97,7 +97,11 @@ def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     whole = theirs().to_json()
     for name, content, said in (
         ("torn", whole[: len(whole) // 2], "the document: Invalid JSON"),
-        ("nan", whole.replace('"seed": 0', '"seed": NaN'), "config: .* not finite"),
+        (
+            "nan",
+            whole.replace('"seed": 0', '"seed": NaN'),
+            "config: holds a number that is not finite",
+        ),
         ("deep", "[" * 100_000, "the document: Invalid JSON"),
         ("oversized", " " * (MAX_RECORD_BYTES + 1), "a record has at most 20,000,000"),
         ("list", "[]", "the document: Input should be an object"),

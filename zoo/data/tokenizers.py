@@ -227,7 +227,9 @@ def from_folder(folder: str, *, key: str = "data.tokenizer_folder") -> TextToken
         )
     try:
         engine = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises plain Exception
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # the library raises plain Exception, and panics, which are none
         raise UserError(
             f"{key}={folder}: its tokenizer.json cannot be read ({error}); save the tokenizer again"
         ) from None

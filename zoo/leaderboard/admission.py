@@ -79,7 +79,8 @@ def _objections(record: Record) -> Iterator[str]:
         yield f"metrics: {count:,} names; the limit is {MAX_METRICS:,}"
     for place, value in _numbers(record):
         if not -HUGE < value < HUGE:
-            yield f"{_short(place)}: {value:g} is no measurement; the limit is {HUGE:g}"
+            shown = f"{value:g}" if isinstance(value, float) else _short(value)
+            yield f"{_short(place)}: {shown} is no measurement; the limit is {HUGE:g}"
     if record.seed != record.config.get("seed"):
         yield f"seed: {record.seed}, and {_short(record.config.get('seed'))} in the configuration"
     try:

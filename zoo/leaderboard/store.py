@@ -123,7 +123,8 @@ def read_record(path: Path, *, curves: bool | Collection[str] = True) -> Record:
         first = error.errors(include_url=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the document"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ValueError(f"{where}: {first['msg']}{more}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise ValueError(f"{where}: {said}{more}") from None
 
 
 def _without_curves(content: bytes, keep: Collection[str]) -> bytes:
