@@ -8,7 +8,6 @@ outputs/ID/predictions.parquet    of questions: what was answered to each; of pa
 """
 
 import datetime
-import json
 import logging
 import shlex
 import shutil
@@ -21,6 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from zoo import hardware, processes, saved
@@ -30,7 +30,7 @@ from zoo.callbacks.checkpoint import AtomicCheckpointIO
 from zoo.callbacks.write_targets import WriteTargets
 from zoo.checkpoint import Start, decides
 from zoo.config import build, factory
-from zoo.errors import Diverged, UserError
+from zoo.errors import Diverged, Interrupted, UserError
 from zoo.example import call, moved, tensors_of
 from zoo.extensions import version_with
 from zoo.leaderboard.record import Curve, Data, Record, decides_result, identity
@@ -48,8 +48,8 @@ from zoo.predictions import write_predictions
 from zoo.refusals import delay_fits
 from zoo.tasks.base import Task
 from zoo.tasks.meter import Meter
+from zoo.tasks.metering import metered
 from zoo.tasks.multiple_choice import MultipleChoiceTask
-from zoo.tasks.sequences import SequenceTask
 from zoo.totals import totals
 from zoo.trained import keep
 
@@ -62,8 +62,6 @@ OBJECTIVES = {
 }
 
 CURATED = ROOT / "leaderboards" / "records"
-
-_METERS: dict[str, Meter | None] = {}  # by what decides it
 
 # Lightning's notices about devices, tips and its own defaults: the zoo says what matters.
 for _name in ("lightning.pytorch", "lightning.fabric", "lightning"):
@@ -205,11 +203,18 @@ class Run:
             print(f"run {self.id} has ended unwatched, and is trained again to see its ranges")
         return unwatched
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type | None, error: object, trace: object) -> None:
         if self._lock is not None:
             self._lock.close()
-            if exception[0] is not None and [p.name for p in self.folder.iterdir()] == [".lock"]:
+            if kind is not None and [p.name for p in self.folder.iterdir()] == [".lock"]:
                 shutil.rmtree(self.folder, ignore_errors=True)  # a mistake: nothing was trained
+        if isinstance(
+            error, SIGTERMException
+        ):  # Lightning's, as it evaluates: it means exit code 0
+            raise Interrupted(
+                "stopped by SIGTERM behind the last step; the checkpoint is kept, "
+                "type the same command to go on"
+            ) from None
 
     def trainer(self, loggers: list[Logger]) -> Trainer:
         """Return Lightning's Trainer for this run's section `trainer`."""
@@ -290,7 +295,7 @@ class Run:
         )
         # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
-        self.meter = self._meter(task)
+        self.meter = metered(task, self.config, self.data, self.arithmetic.bits)
         if self.meter is None:
             self._try_a_forward_pass(task)
         elif self.arithmetic.emulated and self.meter.escaped > 0:
@@ -313,24 +318,6 @@ class Run:
                 "batch norm, which has no variance to take at one sample a device; type a larger "
                 "data.batch_size, or a model without batch norm"
             )
-
-    def _meter(self, task: Task) -> Meter | None:
-        """Return what counts the run's FLOPs; a sweep's jobs with one model count once."""
-        trainer, bits = self.config["trainer"], dict(self.arithmetic.bits)
-        # Each device reads the weights for its share of a batch: as many passes, each of so much.
-        passes = trainer["accumulate"] * trainer["devices"]
-        share = self.data.batch_size // trainer["devices"]
-        # Which values its weights have decides nothing, only how many there are and which learn.
-        weights = [(n, list(p.shape), p.requires_grad) for n, p in task.net.named_parameters()]
-        model = {k: v for k, v in self.decides["model"].items() if k not in ("checkpoint", "tune")}
-        counts: list[Any] = [bits, weights, model, str(getattr(task.net, "config", ""))]
-        counts += [self.decides.get(name) for name in ("data", "task")]
-        if not isinstance(task, SequenceTask):  # one sequence is counted, whatever the data
-            counts += [self.data.sha256, share, passes]
-        key = json.dumps(counts, sort_keys=True)
-        if key not in _METERS:
-            _METERS[key] = task.meter(share, passes, bits)
-        return _METERS[key]
 
     def _try_a_forward_pass(self, task: Task) -> None:
         """Tell a model that cannot be counted from one that cannot take these samples at all."""

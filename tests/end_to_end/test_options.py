@@ -403,7 +403,7 @@ def test_compiled_training_counts_compilation_apart(
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=traced))
-    monkeypatch.setattr("zoo.run._METERS", {})  # so that this model is counted as well
+    monkeypatch.setattr("zoo.tasks.metering._METERS", {})  # so that this model is counted as well
     record = train_here(*TINY, "trainer.compile=true")
     m = record.metrics
     assert m["time/compile_s"] > 5 * m["perf/step_median_s"]

@@ -12,7 +12,10 @@ import pytest
 
 from tests.conftest import TINY, Runner
 from tests.end_to_end.test_train import KILLABLE, arithmetic, start, wait_for
+from zoo.callbacks import checkpoint
+from zoo.errors import Interrupted
 from zoo.leaderboard import load_records, store
+from zoo.tasks.classification import ClassificationTask
 
 Train = Callable[..., Any]
 SHORT = [*TINY, "logger=none", "callbacks.checkpoint.every_steps=2"]
@@ -83,24 +86,52 @@ def test_an_output_folder_that_is_read_only_is_one_sentence(
 @pytest.mark.xdist_group("undisturbed")
 def test_sigterm_keeps_the_checkpoint_and_no_bit_is_lost(tmp_path: Path) -> None:
     """As a cluster's scheduler ends a job: a signal first, and the kill behind a time of grace."""
-    typed = [
-        *KILLABLE,
-        "trainer.max_steps=600",
-    ]  # seconds: long enough for the signal to come first
-    whole = start(tmp_path / "whole", *typed)
+    whole = start(tmp_path / "whole", *KILLABLE)
     assert whole.communicate()[1] == ""
-    process = start(tmp_path / "cut", *typed, "callbacks.checkpoint.every_steps=20")
+    process = start(tmp_path / "cut", *KILLABLE)
     wait_for(lambda: any((tmp_path / "cut").glob("*/last.ckpt")), process)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
     assert "stopped by SIGTERM at step" in err
     assert "type the same command to go on" in err
     assert not any((tmp_path / "cut").glob("*/record.json"))
-    again = start(tmp_path / "cut", *typed)
+    again = start(tmp_path / "cut", *KILLABLE)
     assert again.communicate()[1] == ""
     want, got = (load_records(tmp_path / name)[0] for name in ("whole", "cut"))
     assert arithmetic(got) == arithmetic(want)
+
+
+@pytest.mark.parametrize("moment", ["as a checkpoint is written", "as the test split is read"])
+def test_sigterm_is_no_success_whenever_it_comes(
+    moment: str, train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning has its own handler, which would end the process with exit code 0."""
+    typed = [*SHORT, "data.eval_batch_size=100"]  # several batches of a split
+    whole = train_here(*typed, output="whole")
+    save, evaluate = checkpoint.save, ClassificationTask.evaluate
+
+    def saved(*arguments: Any) -> None:
+        save(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def evaluated(self: Any, batch: Any, split: str) -> None:
+        evaluate(self, batch, split)
+        if split == "test":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        if moment == "as a checkpoint is written":
+            patch.setattr(checkpoint, "save", saved)
+        else:
+            patch.setattr(ClassificationTask, "evaluate", evaluated)
+        with pytest.raises(
+            Interrupted, match="stopped by SIGTERM .* type the same command to go on"
+        ):
+            train_here(*typed)
+    assert not any((tmp_path / "outputs").glob("*/record.json"))
+    assert any((tmp_path / "outputs").glob("*/last.ckpt"))
+    assert arithmetic(train_here(*typed)) == arithmetic(whole)
 
 
 def test_data_that_change_under_a_run_are_another_run(

@@ -73,6 +73,10 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         self._signal = number
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning has put a handler of its own before this one, by which it leaves at the next place
+        # that asks, with exit code 0 and the checkpoint of some steps ago.
+        if signal.SIGTERM in self._handlers:
+            signal.signal(signal.SIGTERM, self._ask_to_stop)
         self._last_time = time.monotonic()
         self._last_step = trainer.global_step
 
