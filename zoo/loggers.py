@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
 from zoo.errors import UserError, suggest
 from zoo.leaderboard.record import Record
-from zoo.network import answers, wandb_key_is_configured, wandb_server
+from zoo.network import PRIVATE, answers, wandb_key_is_configured, wandb_server
 
 if TYPE_CHECKING:
     from zoo.run import Run
@@ -50,16 +50,8 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
     import wandb
 
     settings = wandb.Settings(
-        host="undisclosed",  # else the machine's name
-        program="train.py",  # else its path
-        console="off",  # what is printed holds paths
-        disable_git=True,
-        disable_code=True,
-        save_code=False,
-        x_disable_meta=True,  # host name, program path, user
-        x_disable_stats=True,
-        x_disable_machine_info=True,
-        silent=True,
+        **PRIVATE,
+        program="train.py",
         init_timeout=20,
         finish_timeout=120,  # a lost server must not hold the next job
     )

@@ -1,4 +1,7 @@
-"""Whether a server is there, and a key for it: asked before a client that would retry for minutes."""
+"""Whether a server is there, and a key for it: asked before a client that would retry for minutes.
+
+And what W&B's client is told, wherever it is used, for it to send nothing of person and machine.
+"""
 
 import netrc
 import os
@@ -6,6 +9,19 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from urllib.parse import urlparse
+
+# Keys of wandb.Settings; `program` is each caller's own, as else it is a path.
+PRIVATE = {
+    "host": "undisclosed",  # else the machine's name
+    "console": "off",  # what is printed holds paths
+    "disable_git": True,
+    "disable_code": True,
+    "save_code": False,
+    "x_disable_meta": True,  # host name, program path, user
+    "x_disable_stats": True,
+    "x_disable_machine_info": True,
+    "silent": True,
+}
 
 
 def answers(url: str, timeout_s: float = 5.0) -> bool:

@@ -22,7 +22,7 @@ from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 from wandb.sdk.mailbox.mailbox_handle import ServerResponseError
 
 from zoo.errors import UserError, first_line
-from zoo.network import wandb_server
+from zoo.network import PRIVATE, wandb_server
 from zoo.publishing.boards import RUN, Boards
 from zoo.publishing.report import MARK, TITLE
 from zoo.publishing.run import Run
@@ -281,20 +281,12 @@ class Server:
             )
         }
         return wandb.Settings(
+            **PRIVATE,
             mode="online",
-            host="undisclosed",  # else the machine's name
-            program="zoo publish",  # else its path
+            program="zoo publish",
             email="",
             username="",
-            console="off",
-            disable_git=True,
-            disable_code=True,
-            save_code=False,
             x_save_requirements=False,
-            x_disable_meta=True,  # host name, program path, user
-            x_disable_stats=True,
-            x_disable_machine_info=True,
-            silent=True,
             init_timeout=2 * p.timeout_s,
             finish_timeout=2 * p.timeout_s,
             finish_timeout_raises=True,
