@@ -217,18 +217,34 @@ def _in_folder(folder: str | None, skip_broken: bool) -> Corpus:
         raise UserError(
             "data.folder=null: data=folder reads files from it; type data.folder=FOLDER"
         )
+    files = files_by_split(folder, SUFFIXES)
+    return _of_files("folder", files, skip_broken)
+
+
+def files_by_split(folder: str, endings: Sequence[str]) -> dict[str, list[Path]]:
+    """Return the files of a folder by their splits, in the order of their names.
+
+    Args:
+        folder: as it was typed; or one file.
+        endings: which files count.
+
+    Raises:
+        UserError: there are none.
+    """
     place = Path(folder).expanduser()
     paths = [place] if place.is_file() else sorted(p for p in place.rglob("*") if p.is_file())
-    paths = [p for p in paths if p.name.endswith(SUFFIXES)]
-    if not paths:
-        what = "has no .jsonl, .jsonl.gz or .txt file" if place.exists() else "is not there"
+    files: dict[str, list[Path]] = {}
+    for path in paths:
+        if path.name.endswith(tuple(endings)):
+            files.setdefault(split_of(path.name), []).append(path)
+    if not files:
+        *others, last = endings
+        wanted = f"{', '.join(others)} or {last}" if others else last
+        what = f"has no {wanted} file" if place.exists() else "is not there"
         raise UserError(
             f"data.folder={folder}: {what}; type a folder of such files, or one of them"
         )
-    files: dict[str, list[Path]] = {}
-    for path in paths:
-        files.setdefault(split_of(path.name), []).append(path)
-    return _of_files("folder", files, skip_broken)
+    return files
 
 
 def split_of(name: str) -> str:

@@ -1,36 +1,10 @@
-"""Your own data as JSON lines: which files are of which split, and the lines of one of them."""
+"""Your own data as JSON lines: the lines of a file, and the object of a line."""
 
 import json
 from pathlib import Path
 from typing import Any
 
-from zoo.data.corpus import split_of
 from zoo.errors import UserError, first_line
-
-
-def files_by_split(folder: str) -> dict[str, list[Path]]:
-    """Return the .jsonl files of a folder by their splits, in the order of their names.
-
-    Names that begin or end with train, validation (valid, val, dev) or test say the split; others
-    are of train.
-
-    Args:
-        folder: as it was typed; or one file.
-
-    Raises:
-        UserError: there are none.
-    """
-    place = Path(folder).expanduser()
-    paths = [place] if place.is_file() else sorted(place.rglob("*.jsonl"))
-    if not paths:
-        what = "has no .jsonl file" if place.exists() else "is not there"
-        raise UserError(
-            f"data.folder={folder}: {what}; type a folder of such files, or one of them"
-        )
-    files: dict[str, list[Path]] = {}
-    for path in paths:
-        files.setdefault(split_of(path.name), []).append(path)
-    return files
 
 
 def numbered_lines(path: Path, where: str, what: str) -> list[tuple[int, str]]:

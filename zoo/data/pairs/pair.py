@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from zoo.data.corpus import SPLITS, carve, digest_of
-from zoo.data.json_lines import files_by_split, numbered_lines, object_of, refuse_half_characters
+from zoo.data.corpus import SPLITS, carve, digest_of, files_by_split
+from zoo.data.json_lines import numbered_lines, object_of, refuse_half_characters
 from zoo.errors import UserError
 
 EXAMPLE = '{"source": "Thrombin cleaves fibrinogen ...", "target": "How blood clots"}'
@@ -70,7 +70,7 @@ def in_folder(folder: str | None) -> dict[str, Pairs]:
         raise UserError("data.folder=null: data=pairs reads it; type data.folder=FOLDER")
     splits = {
         split: [pair for path in paths for pair in read_pairs(path)]
-        for split, paths in files_by_split(folder).items()
+        for split, paths in files_by_split(folder, [".jsonl"]).items()
     }
     missing = [split for split in ("test", "validation") if split not in splits]
     digests = {digest_of(pair.source) for pair in splits.get("train", [])}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from zoo.data.json_lines import files_by_split
+from zoo.data.corpus import files_by_split
 from zoo.data.questions.files import read_questions
 from zoo.data.questions.question import Question
 from zoo.errors import UserError
@@ -26,7 +26,7 @@ def in_folder(folder: str | None) -> dict[str, list[Question]]:
         raise UserError(
             "data.folder=null: data.task=folder reads questions from it; type data.folder=FOLDER"
         )
-    files = files_by_split(folder)
+    files = files_by_split(folder, [".jsonl"])
     splits: dict[str, list[Question]] = {}
     for split, path in [(split, path) for split, paths in files.items() for path in paths]:
         questions = read_questions(path, key="data.folder: ")
