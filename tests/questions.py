@@ -1,6 +1,7 @@
 """Small sets of questions whose answers can be learned, on disk in the layout of the public sets."""
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,20 @@ def write_texts(folder: Path, make: Any) -> Path:
         rows = [{"text": as_text(make(rng))} for _ in range(count)]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
+
+
+def taught(place: Path, make: Any, max_length: int, steps: int) -> Path:
+    """The folder of a language model's run that learned such texts, a document a row."""
+    from tests.conftest import train_in
+
+    texts = write_texts(place / "texts", make)
+    record = train_in(
+        place / "outputs", "model=biomedlm", "data=folder", f"data.folder={os.path.relpath(texts)}",
+        "data.vocab_size=400", f"data.max_length={max_length}", "data.packing=false",
+        "data.batch_size=32", "model.hidden_dropout=0", "model.attention_dropout=0",
+        "trainer.max_epochs=null", f"trainer.max_steps={steps}", "optimizer.lr=4e-3", "logger=none",
+    )  # fmt: skip
+    return place / "outputs" / record.id
 
 
 def as_text(q: dict[str, Any]) -> str:

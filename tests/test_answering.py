@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
+from tests.verbs import refused, typed
 from zoo.answering import Answerer, Settings
-from zoo.cli import app
 from zoo.data.questions.prompt import Form
 from zoo.data.questions.question import Question
 from zoo.errors import UserError
@@ -32,17 +31,6 @@ QUESTIONS = [
 @pytest.fixture(scope="module")
 def trained(language_model: Path) -> Trained:
     return load_trained(str(language_model))
-
-
-def typed(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-
-
-def refused(*arguments: str) -> str:
-    with pytest.raises(UserError) as caught:
-        typed(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def by_hand(trained: Trained, question: Question, option: str, normalise: str) -> float:

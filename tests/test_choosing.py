@@ -11,11 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from tests.conftest import train_in
-from tests.questions import choice, write_folder, write_lines, write_texts, yes_no_maybe
-from zoo.cli import app
+from tests.questions import choice, taught, write_folder, write_lines, yes_no_maybe
+from tests.verbs import typed
 from zoo.errors import UserError
 from zoo.leaderboard.record import Record
 
@@ -67,15 +66,7 @@ def of_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Pat
 @pytest.fixture(scope="module")
 def by_words(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language model of questions with their answers as running text."""
-    place = tmp_path_factory.mktemp("words")
-    texts = write_texts(place / "texts", choice)
-    record = train_in(
-        place / "outputs", "model=biomedlm", "data=folder", f"data.folder={os.path.relpath(texts)}",
-        "data.vocab_size=400", "data.max_length=32", "data.packing=false", "data.batch_size=32",
-        "model.hidden_dropout=0", "model.attention_dropout=0", "trainer.max_epochs=null",
-        "trainer.max_steps=120", "optimizer.lr=4e-3", "logger=none",
-    )  # fmt: skip
-    return place / "outputs" / record.id
+    return taught(tmp_path_factory.mktemp("words"), choice, max_length=32, steps=120)
 
 
 def test_a_linear_score_learns_what_there_is_to_learn(by_score: tuple[Path, Record]) -> None:
@@ -101,10 +92,6 @@ def test_encoders_learn_through_their_own_heads(
     of_encoders: dict[str, tuple[Path, Record]], model: str
 ) -> None:
     assert of_encoders[model][1].metrics["test/acc"] > 0.95
-
-
-def typed(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
 def answers(folder: Path, tmp_path: Path, make: Any, *options: str) -> list[dict[str, Any]]:

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
-from typer.testing import CliRunner
 
-from zoo.cli import app
+from tests.verbs import refused, typed
 from zoo.data.tokenizers import train_bpe
 from zoo.errors import UserError
 from zoo.generation import Settings, generate, into_file
@@ -28,17 +27,6 @@ def run(language_model: Path) -> Path:
 @pytest.fixture(scope="module")
 def trained(run: Path) -> Trained:
     return load_trained(str(run))
-
-
-def typed(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-
-
-def refused(*arguments: str) -> str:
-    with pytest.raises(UserError) as caught:
-        typed(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_the_weights_are_the_runs(run: Path, trained: Trained) -> None:

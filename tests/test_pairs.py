@@ -3,18 +3,16 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
 import torch
-from typer.testing import CliRunner
 
 from tests.conftest import ROOT, Runner, train_in
 from tests.pairs import LEARNS, write, write_pairs
 from tests.processes import run_ranks
 from tests.questions import choice, write_folder, write_lines, yes_no_maybe
-from zoo.cli import app
+from tests.verbs import typed
 from zoo.data.questions.prompt import Form
 from zoo.errors import UserError
 from zoo.leaderboard import load_records
@@ -37,10 +35,6 @@ def learned(folder: Path) -> Path:
         "optimizer.lr=2e-3", "data.rouge_samples=50",
     )  # fmt: skip
     return place / record.id
-
-
-def typed(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
 def metrics(run: Path) -> dict[str, float]:

@@ -1,18 +1,14 @@
 """`zoo answer --by generation`: what a model writes is matched with the options."""
 
 import json
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from typer.testing import CliRunner
 
-from tests.conftest import train_in
-from tests.questions import write_lines, write_texts, yes_no_maybe
+from tests.questions import taught, write_lines, yes_no_maybe
+from tests.verbs import typed
 from zoo.answering import Settings
-from zoo.cli import app
 from zoo.data.questions.matching import match
 from zoo.data.questions.prompt import Form
 from zoo.data.questions.question import Question
@@ -23,27 +19,15 @@ from zoo.writing import Writer
 OPTIONS = ["Beta-blockers", "-2", "+2", "1.5", "15", "None of these"]
 
 
-@pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", name="taught")
+def _taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A language model of contexts and questions with yes, no or maybe, as running text."""
-    place = tmp_path_factory.mktemp("taught")
-    texts = write_texts(place / "texts", yes_no_maybe)
-    record = train_in(
-        place / "outputs", "model=biomedlm", "data=folder", f"data.folder={os.path.relpath(texts)}",
-        "data.vocab_size=400", "data.max_length=48", "data.packing=false", "data.batch_size=32",
-        "model.hidden_dropout=0", "model.attention_dropout=0", "trainer.max_epochs=null",
-        "trainer.max_steps=80", "optimizer.lr=4e-3", "logger=none",
-    )  # fmt: skip
-    return place / "outputs" / record.id
+    return taught(tmp_path_factory.mktemp("taught"), yes_no_maybe, max_length=48, steps=80)
 
 
 @pytest.fixture(scope="module")
 def untaught(language_model: Path) -> Trained:
     return load_trained(str(language_model))
-
-
-def typed(*arguments: str) -> Any:
-    return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
 
 
 def test_what_is_taught_is_written_and_matched(taught: Path, tmp_path: Path) -> None:
