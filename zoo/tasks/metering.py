@@ -29,12 +29,16 @@ def metered(
     share = data.batch_size // trainer["devices"]
     # Which values its weights have decides nothing, only how many there are and which learn.
     weights = [(n, list(p.shape), p.requires_grad) for n, p in task.net.named_parameters()]
-    model = {k: v for k, v in config["model"].items() if k not in ("checkpoint", "tune")}
+    model = _without(config["model"], "checkpoint", "tune")
     decides: list[Any] = [dict(bits), weights, model, str(getattr(task.net, "config", ""))]
-    decides += [config["data"], config["task"]]
+    decides += [_without(config["data"], "batch_size", "eval_batch_size"), config["task"]]
     if not isinstance(task, SequenceTask):  # one sequence is counted, whatever the data
         decides += [data.sha256, share, passes]
     key = json.dumps(decides, sort_keys=True, default=str)
     if key not in _METERS:
         _METERS[key] = task.meter(share, passes, dict(bits))
     return _METERS[key]
+
+
+def _without(options: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if key not in keys}
