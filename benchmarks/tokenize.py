@@ -21,8 +21,8 @@ from zoo.data.documents import LeftOut
 from zoo.data.tokenizers import TRAINERS, TextTokenizer, batched
 from zoo.data.tokens import TOGETHER, store
 
-ROUNDS = 5
-DOCUMENTS = 2000
+ROUNDS = 15
+DOCUMENTS = 4000
 
 
 def texts() -> tuple[str, list[str]]:

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -261,7 +262,8 @@ class _Chunk:
         self._bytes: list[int] = []
 
     def add(self, ids: list[int], text_bytes: int) -> None:
-        self._ids.append(np.array(ids, dtype=self.kind))
+        # array() reads a list four times as fast as NumPy does, but 16 bits of it slowly.
+        self._ids.append(np.frombuffer(array("I", ids), dtype=np.uintc).astype(self.kind))
         self._bytes.append(text_bytes)
         self.tokens += len(ids)
 
