@@ -83,6 +83,12 @@ def data_root() -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def cifar10_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for the tests of the real CIFAR-10, whose 60,000 pictures take seconds to unpack."""
+    return tmp_path_factory.mktemp("cifar10-cache")
+
+
 Runner = Callable[..., subprocess.CompletedProcess[str]]
 
 

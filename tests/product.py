@@ -5,8 +5,10 @@ conf/train.yaml, and merges the files in the order of the list. Where every grou
 group's share of the list is the same whatever the others' options are (`lists`), and a file writes
 into the sections that it names and into no other (`writers`). So a section of a configuration is
 decided by the options of the groups that write into it, `trainer` for example by `trainer`,
-`experiment` and `sweeps`. `Product` has Hydra merge each section for all options of its writers, from
-the files that write into it, and puts any configuration together from these sections.
+`experiment` and `sweeps`. `Product` lays what Hydra reads of each file over another for all options of
+a section's writers, and puts any configuration together from these sections. That this is what Hydra
+merges is shown for every pair of options, and at random (tests/test_conf.py): all of it would take
+Hydra a minute.
 """
 
 import itertools
@@ -66,11 +68,6 @@ def words(choice: Choice) -> list[str]:
     return [f"{group}={option}" for group, option in choice.items()]
 
 
-def unresolved(choice: Choice) -> Plain:
-    """Return what Hydra composes, with its interpolations as they are written."""
-    return OmegaConf.to_container(compose(words(choice)), resolve=False)  # type: ignore[return-value]
-
-
 def listed(overrides: list[str]) -> tuple[list[ResultDefault], Any]:
     """Return the files that Hydra lists, and where it reads them; inside of `session`.
 
@@ -91,15 +88,16 @@ def merged(files: list[ResultDefault], repo: Any) -> Plain:
     return found  # type: ignore[no-any-return]
 
 
+def over(below: Any, above: Any) -> Any:
+    """Return one content laid over another: dictionaries key by key, all else replaced."""
+    if isinstance(below, dict) and isinstance(above, dict):
+        return {**below, **{k: over(below.get(k), v) for k, v in above.items()}}
+    return above
+
+
 def named(files: list[ResultDefault]) -> list[File]:
     """Return the files by name, without the one in which all begins."""
     return [(str(d.config_path), str(d.package)) for d in files if not d.primary]
-
-
-def by_hydra(overrides: list[str]) -> tuple[list[File], Plain]:
-    """Return the files that Hydra lists, and what it merges them into; inside of `session`."""
-    files, repo = listed(overrides)
-    return named(files), merged(files, repo)
 
 
 def sections_of(file: File) -> set[str]:
@@ -164,9 +162,12 @@ class Product:
             every = {f for files in self.files.values() for f in files}
             self._writes = {file: sections_of(file) for file in every}
             self.writers = {section: self._writers(section) for section in self._names()}
-            base, self._repo = listed(words(self.base))
-            self._primary = [d for d in base if d.primary]
-            self._paths = merged(base, self._repo)["paths"]
+            base, repo = listed(words(self.base))
+            self._primary = merged([d for d in base if d.primary], repo)
+            self._read = {
+                named([d])[0]: merged([d], repo) for files in self._defaults.values() for d in files
+            }
+            self._paths = merged(base, repo)["paths"]
             self.sections: dict[str, dict[tuple[str, ...], Any]] = {}
             self.resolved: dict[str, dict[tuple[str, ...], Any]] = {}
             for section, writers in self.writers.items():
@@ -193,7 +194,7 @@ class Product:
 
     def _names(self) -> list[str]:
         of_options: set[str] = set().union(*self._writes.values())
-        return sorted(of_options.union(by_hydra(words(self.base))[1]) - {"hydra"})
+        return sorted(of_options.union(merged(*listed(words(self.base)))) - {"hydra"})
 
     def _writers(self, section: str) -> dict[str, dict[str, str]]:
         """Return the groups that write into a section, with their options.
@@ -212,22 +213,19 @@ class Product:
         return writers
 
     def _put(self, section: str, chosen: Choice) -> None:
-        """Have Hydra merge a section from the files that write into it, in the order of its list."""
-        files = [
-            file
-            for group in self.axes
-            for file in self._defaults[group, chosen.get(group, self.base[group])]
-            if section in self._writes[named([file])[0]]
-        ]
-        config = merged([*self._primary, *files], self._repo)
-        if section not in config:
+        """Lay over one another the files that write into a section, in the order of Hydra's list."""
+        content = self._primary.get(section)
+        for file in self.lists({**self.base, **chosen}):
+            if section in self._writes[file]:
+                content = over(content, self._read[file].get(section))
+        if content is None:
             return
-        # It refers to itself and to paths (tests/test_conf.py).
-        place = {"paths": self._paths, section: config[section]}
-        resolved: Any = OmegaConf.to_container(OmegaConf.create(place), resolve=True)
         key = tuple(chosen.values())
-        self.sections[section][key] = config[section]
-        self.resolved[section][key] = resolved[section]
+        self.sections[section][key] = self.resolved[section][key] = content
+        if "${" in repr(content):  # it refers to itself and to paths (tests/test_conf.py)
+            place = OmegaConf.create({"paths": self._paths, section: content})
+            resolved: Any = OmegaConf.to_container(place, resolve=True)
+            self.resolved[section][key] = resolved[section]
 
     def lists(self, choice: Choice) -> list[File]:
         """Return the files of a choice: those of its options, group by group."""

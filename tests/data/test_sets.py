@@ -174,8 +174,9 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.data
-def test_the_real_cifar10(data_root: Path, tmp_path: Path) -> None:
-    data = cifar10(**OPTIONS, root=str(data_root), cache_dir=str(tmp_path))
+@pytest.mark.xdist_group("cifar10")
+def test_the_real_cifar10(data_root: Path, cifar10_cache: Path) -> None:
+    data = cifar10(**OPTIONS, root=str(data_root), cache_dir=str(cifar10_cache))
     assert data.sizes == {"train": 45_000, "validation": 5_000, "test": 10_000}
     pixels = data.splits["train"].images.float() / 255
     assert pixels.mean((0, 2, 3)).tolist() == pytest.approx([0.491, 0.482, 0.447], abs=2e-3)

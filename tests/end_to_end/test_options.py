@@ -458,9 +458,11 @@ def test_training_equals_a_plain_loop(train_here: Train) -> None:
 
 
 @pytest.mark.data
-def test_cifar10_trains(train_here: Train, data_root: Path) -> None:
+@pytest.mark.xdist_group("cifar10")
+def test_cifar10_trains(train_here: Train, data_root: Path, cifar10_cache: Path) -> None:
     record = train_here(
-        *TINY, "data=cifar10", f"data.root={data_root}", "data.eval_batch_size=5000"
-    )
+        *TINY, "data=cifar10", f"data.root={data_root}", "data.eval_batch_size=5000",
+        f"paths.cache_dir={cifar10_cache}",
+    )  # fmt: skip
     assert record.data.train == 45_000
     assert str(data_root) not in record.to_json()
