@@ -133,7 +133,8 @@ def hardware_class(record: Record) -> str:
     name = h.device_name
     if h.device == "cpu":
         name = f"{h.cpu_name} with {h.instructions}" if h.instructions else h.cpu_name
-    count = f"{h.cpu_threads} threads" if h.device == "cpu" else f"x{h.device_count}"
+    threads = "1 thread" if h.cpu_threads == 1 else f"{h.cpu_threads} threads"
+    count = threads if h.device == "cpu" else f"x{h.device_count}"
     return f"{name}, {count}"
 
 
