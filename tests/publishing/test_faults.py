@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests import standin
@@ -120,3 +121,28 @@ def _try(kind: str, tries: int, end: Any, publish: Publish, troubled: Any, bundl
                 assert found["runs"][run_id][part] == wanted, f"{kind}, {seed}: {run_id} {part}"
         assert found == end, f"{kind}, seed {seed}"
     assert met >= tries / 2  # else this test tests nothing
+
+
+def test_a_service_that_does_not_end_is_ended(
+    publish: Publish, troubled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it waits for itself: it is stopped where the client begins to wait for it."""
+    from zoo.publishing import server as ours
+
+    teardown, stopped = ours.wandb.teardown, []
+
+    def stop(**how: Any) -> None:
+        for child in psutil.Process().children():
+            if child.name().startswith("wandb-core"):
+                child.suspend()
+                stopped.append(child)
+        teardown(**how)
+
+    monkeypatch.setattr(ours, "END_S", 0.5)
+    monkeypatch.setattr(ours.wandb, "teardown", stop)
+    troubled.faults = Trouble(0, "500")
+    troubled.faults.after, troubled.faults.left = 6, 1_000_000
+    with pytest.raises(UserError, match="again"):
+        publish(bundle_of(tmp_path, record_of(0)), timeout_s=0.4, wait_s=0.01, tries=1)
+    assert stopped
+    assert not any(child.is_running() for child in stopped)

@@ -11,11 +11,13 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import wandb
 import wandb_workspaces.reports.v2 as wr
 from wandb.sdk.lib.service.service_connection import WandbApiFailedError
@@ -334,10 +336,35 @@ def _failures() -> Iterator[None]:
         said = first_line(e)[:160]
         # What is still on its way belongs to a client that goes on trying: nothing of it may come
         # after what is sent next.
-        wandb.teardown(exit_code=1)
+        _end_client()
         if KEY_REFUSED.search(said):
             raise UserError(
                 f"W&B at {wandb_server()} does not take the key ({said}); type wandb login --relogin, "
                 "or set WANDB_API_KEY, and zoo publish again: nothing is lost or sent twice"
             ) from e
         raise Lost(said) from e
+
+
+END_S = 30.0  # seconds that W&B's client has to end
+
+
+def _end_client() -> None:
+    """End W&B's client with what it still sends, whatever its service waits for.
+
+    wandb 0.31 waits without a limit for its service, a process of its own, which was once seen to
+    wait for itself after requests had been lost.
+    """
+    service = [p for p in psutil.Process().children() if p.name().startswith("wandb-core")]
+
+    def kill() -> None:
+        for process in service:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+    limit = threading.Timer(END_S, kill)
+    limit.start()
+    try:
+        with contextlib.suppress(SystemExit):  # how wandb says that its service did not end well
+            wandb.teardown(exit_code=1)
+    finally:
+        limit.cancel()
