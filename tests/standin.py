@@ -81,7 +81,7 @@ def state(server: Any) -> dict[str, Any]:
     assert not strange, strange
     runs = {
         run["id"]: {
-            "config": run["config"], "summary": _lasting(run["summary"]), "state": run["state"],
+            "config": run["config"], "summary": _of_ours(run["summary"]), "state": run["state"],
             "history": [_lasting(row) for row in run["history"]], "tags": run["tags"],
             "name": run["display_name"], "notes": run["notes"], "kind": run["job_type"],
         }
@@ -92,7 +92,6 @@ def state(server: Any) -> dict[str, Any]:
         rows = runs["boards"]["history"]
         assert [row.pop("_step") for row in rows] == list(range(len(rows)))
         runs["boards"]["history"] = rows[-1:]
-        runs["boards"]["summary"].pop("_step", None)
     reports = [(v["title"], v["description"], v["spec"]) for v in dump["views"] if not v["deleted"]]
     latest = [a for a in dump["artifacts"] if "latest" in a["aliases"] and a["name"] == "records"]
     assert all(f["md5_ok"] for a in latest for f in a["files"].values())
@@ -102,6 +101,11 @@ def state(server: Any) -> dict[str, Any]:
             if isinstance(sent, dict) and "path" in sent:
                 assert sent["path"] in run["files"]
     return {"runs": runs, "reports": reports, "files": files}
+
+
+def _of_ours(summary: dict[str, Any]) -> dict[str, Any]:
+    """Leave out the last step, too: W&B's client adds it with rows alone, not when these had come."""
+    return {k: v for k, v in _lasting(summary).items() if k != "_step"}
 
 
 def _lasting(node: Any) -> Any:
