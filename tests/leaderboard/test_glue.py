@@ -157,6 +157,13 @@ def test_of_several_rates_validation_chooses_and_not_the_test() -> None:
     assert "of up to 3 setups" in " ".join(table(tried).split())
 
 
+def test_one_seed_of_a_rate_is_a_look_and_is_not_shown() -> None:
+    look = scored("cola", 0.9, val=0.9, lr=1e-3)
+    seeds = [scored("cola", 0.5, seed, val=0.6, lr=1e-4) for seed in range(3)]
+    (scores,) = rows([look, *seeds]).values()
+    assert (scores["cola"].cell.mean, scores["cola"].cell.n, scores["cola"].setups) == (0.5, 3, 2)
+
+
 def test_seeds_of_the_second_round_are_one_group_though_their_weights_differ() -> None:
     first = [scored("mnli", 0.8, seed) for seed in range(3)]
     second = [scored("rte", 0.6, r.seed, origin=tuned_on(r)) for r in first]

@@ -65,7 +65,7 @@ class Score:
 
     Args:
         records: of one setup, a seed each.
-        setups: that were tried; this one has the best mean score on validation.
+        setups: that were tried; of those with the most seeds this one has the best mean on validation.
     """
 
     records: list[Record]
@@ -88,8 +88,8 @@ Scores = dict[str, Score]
 def rows(records: Iterable[Record]) -> dict[Row, Scores]:
     """Gather the records of GLUE: for each row, the score of each task that it has.
 
-    Of several setups (learning rates, say) for one task the one with the best validation score is
-    taken, as more would be chosen by the test set.
+    Of several setups (learning rates, say) for one task, and of those the ones with the most seeds, the
+    one with the best validation score is taken, as more would be chosen by the test set.
     """
     found: dict[Row, dict[str, dict[str, list[Record]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
@@ -138,11 +138,14 @@ def _of(record: Record, model: str, origin: Origin | None, tune: str, direct: bo
 
 
 def _chosen(setups: dict[str, list[Record]]) -> Score:
-    """Choose by validation; what has a run without a score comes last."""
+    """Choose by validation, of the setups that have the most seeds; one without a score comes last.
 
-    def worth(records: list[Record]) -> tuple[bool, float, int]:
+    A setup of one seed is a look at a rate: it would be chosen for its luck.
+    """
+
+    def worth(records: list[Record]) -> tuple[bool, int, float]:
         cell = cell_of(records, "val/score")
-        return not cell.missing, cell.mean if cell.mean is not None else -1.0, cell.n
+        return not cell.missing, cell.n, cell.mean if cell.mean is not None else -1.0
 
     best = max(setups.values(), key=worth)
     return Score(sorted(best, key=lambda r: r.seed), len(setups))
