@@ -42,5 +42,5 @@ LEAVES = dict(leaves())
 @pytest.mark.parametrize("name", LEAVES)
 def test_every_verb_speaks_json_and_is_described_somewhere(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in LEAVES[name].params)
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     assert any(f"zoo {name}" in document.read_text() for document in documents)

@@ -160,6 +160,20 @@ def claims(
     run(paper, output_dir, leaderboards, as_json)
 
 
+def results(
+    name: Annotated[
+        str | None, typer.Argument(help="a file of leaderboards/results; every one if left out")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="folder of the pages")] = Path("docs/results"),
+    leaderboards: Leaderboards = LEADERBOARDS,
+    as_json: AsJson = False,
+) -> None:
+    """Write the docs' pages of results anew, from the curated records."""
+    from zoo.verbs.results import run
+
+    run(name, out, leaderboards, as_json)
+
+
 def page(
     out: Annotated[Path, typer.Option(help="folder of the page")] = Path("site"),
     output_dir: OutputDir = Path("outputs"),
@@ -297,7 +311,7 @@ def records(
 # What `zoo --help` shows, in this order.
 _VERBS: dict[str, tuple[Callable[..., None], ...]] = {
     "Where to begin": (doctor,),
-    "Results": (board, claims, glue, page, figure, publish),
+    "Results": (board, claims, glue, page, figure, results, publish),
     "Runs and records": (sweep, records, merge, verify, compare, mcnemar),
     "Trained models of text": (generate, answer, export),
     "Before training": (stages,),

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 SITE = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
 DOCS = ROOT / SITE["docs_dir"]
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 
 
 def pages_of(entry: Any) -> list[str]:
@@ -31,7 +31,7 @@ def headings(page: Path) -> set[str]:
 
 def test_nav_names_every_page_once() -> None:
     named = pages_of(SITE["nav"])
-    assert sorted(named) == [page.name for page in PAGES]
+    assert sorted(named) == sorted(str(page.relative_to(DOCS)) for page in PAGES)
     assert named[0] == "index.md"
 
 

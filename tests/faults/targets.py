@@ -154,6 +154,19 @@ def _read_methods(content: bytes, folder: Path) -> None:
     load_methods(folder, list(_boards()), ["mosaicbert"])
 
 
+def _read_results(content: bytes, folder: Path) -> None:
+    from zoo.leaderboard.claims.claim import load_claims
+    from zoo.leaderboard.claims.pick import Index
+    from zoo.leaderboard.results.page import markdown
+    from zoo.leaderboard.results.spec import load_results
+
+    (folder / "a.yaml").write_bytes(content)
+    index = Index([make_record(seed, accuracy=0.9) for seed in range(3)])
+    papers = load_claims(BOARDS / "claims")
+    for page in load_results(folder, _boards(), papers).values():
+        markdown(page, index, [], papers)
+
+
 def _smallest(folder: Path, count: int = 2) -> list[Path]:
     return sorted(folder.glob("*.yaml"), key=lambda p: p.stat().st_size)[-count:]
 
@@ -312,6 +325,7 @@ TARGETS = [
     Target("boards", lambda: yaml_files(*_smallest(BOARDS)), _read_board),
     Target("claims", lambda: yaml_files(*_smallest(BOARDS / "claims", 1)), _read_claims),
     Target("methods", lambda: yaml_files(*_smallest(BOARDS / "methods", 1)), _read_methods),
+    Target("results", lambda: yaml_files(*_smallest(BOARDS / "results", 1)), _read_results),
     Target("command lines", lambda: overrides(_keys()), _read_overrides),
     Target("questions", _question_files, _read_questions),
     Target("tokenizers", lambda: json_files(_tokenizer("bpe"), _tokenizer("wordpiece")), _read_tokenizer),

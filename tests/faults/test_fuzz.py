@@ -32,7 +32,7 @@ def test_whatever_is_given(name: str, tmp_path: Path) -> None:
     assert crashes == {}
 
 
-@pytest.mark.parametrize("name", ["boards", "claims", "methods"])
+@pytest.mark.parametrize("name", ["boards", "claims", "methods", "results"])
 @pytest.mark.parametrize("text", BAD_YAML, ids=range(len(BAD_YAML)))
 def test_hard_yaml_is_refused(name: str, text: str, tmp_path: Path) -> None:
     with within(5):

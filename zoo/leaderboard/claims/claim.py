@@ -3,6 +3,7 @@
 docs/claims.md describes the keys. `leaderboards/claims/PAPER.yaml` holds the claims of a paper.
 """
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -78,21 +79,17 @@ class Test(_Part):
 BOUNDS = ("at_least", "at_most", "more_than", "less_than", "within")
 
 
-class Claim(_Part):
-    """A sentence and how it is decided: it holds where all of its tests do.
+class Choice(_Part):
+    """Which runs count, what is measured of them, and how tuned keys are chosen.
 
     Attributes:
         where: what all groups have in common.
         metric, direction, scale: what is measured, which way is better, and in which scale the
             values are averaged and bounds are meant.
         tune: keys that each group takes at their best, by `tune_by` (of the validation split).
-        minimum_seeds: that all groups of a test share.
+        minimum_seeds: that a group must have.
     """
 
-    name: str
-    sentence: str
-    paper: Figure | None = None
-    bound_from: str
     where: dict[str, Any] = Field(default_factory=dict)
     metric: str
     direction: Direction = "max"
@@ -101,8 +98,39 @@ class Claim(_Part):
     tune_by: str = "val/acc"
     tune_direction: Direction = "max"
     minimum_seeds: int = Field(5, ge=2)
+
+    @model_validator(mode="after")
+    def _validation_chooses(self) -> "Choice":
+        if self.tune_by.startswith("test/"):
+            raise ValueError(f"tune_by: {self.tune_by} is of the test split; type val/...")
+        return self
+
+    def scaled(self, value: float | None) -> float | None:
+        """Return a value in the scale; None where it is missing, not finite or has no logarithm."""
+        if value is None or not math.isfinite(value) or (self.scale == "log10" and value <= 0):
+            return None
+        scales = {"linear": float, "percent": lambda v: 100.0 * v, "log10": math.log10}
+        return scales[self.scale](value)
+
+    @property
+    def keys(self) -> list[str]:
+        """The metrics that runs are compared by: where one is a clock, hardware counts."""
+        return [self.metric]
+
+
+class Claim(Choice):
+    """A sentence and how it is decided: it holds where all of its tests do."""
+
+    name: str
+    sentence: str
+    paper: Figure | None = None
+    bound_from: str
     groups: dict[str, GroupSpec] = Field(min_length=1)
     tests: list[Test] = Field(min_length=1)
+
+    @property
+    def keys(self) -> list[str]:
+        return [self.metric, *(t.cost for t in self.tests if t.cost is not None)]
 
     @model_validator(mode="after")
     def _groups_are_there(self) -> "Claim":
@@ -110,8 +138,6 @@ class Claim(_Part):
             for name in test.groups:
                 if name not in self.groups:
                     raise ValueError(f"tests: {name}: no such group{suggest(name, self.groups)}")
-        if self.tune_by.startswith("test/"):
-            raise ValueError(f"tune_by: {self.tune_by} is of the test split; type val/...")
         return self
 
 

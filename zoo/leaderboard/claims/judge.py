@@ -8,7 +8,6 @@ for one (intersection-union test, Berger 1982). It fails where one of its k test
 the k had a chance to, that one's interval is of 1 - 5%/k.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -151,11 +150,7 @@ def decide(name: str, bound: float, interval: Interval | None, wider: Interval |
 
 
 def _value(claim: Claim, group: str, record: Record) -> float | None:
-    value = record.metrics.get(claim.groups[group].metric or claim.metric)
-    if value is None or (claim.scale == "log10" and value <= 0):
-        return None
-    scales = {"linear": float, "percent": lambda v: 100.0 * v, "log10": math.log10}
-    return scales[claim.scale](value)
+    return claim.scaled(record.metrics.get(claim.groups[group].metric or claim.metric))
 
 
 def _points(claim: Claim, cost: str, records: Iterable[Record]) -> list[tuple[float, float]]:

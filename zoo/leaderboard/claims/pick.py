@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from zoo.leaderboard.boards import flatten
-from zoo.leaderboard.claims.claim import Claim, GroupSpec
+from zoo.leaderboard.claims.claim import Choice, GroupSpec
 from zoo.leaderboard.frontier import depends_on_hardware, hardware_class
 from zoo.leaderboard.record import Record
 
@@ -50,36 +50,38 @@ class Index:
             settings[key].records.append(record)
         self.settings = list(settings.values())
 
-    def pick(self, claim: Claim, group: GroupSpec) -> Picked:
+    def pick(self, choice: Choice, group: GroupSpec) -> Picked:
         """Return the runs of a group, one a seed.
 
         Among settings that differ in the tuned keys alone, the one whose mean over seeds is best on
         the validation split is taken, of those that have the minimum of seeds. Where settings differ
         in more, the group is ambiguous, and that is said.
         """
-        where = {**claim.where, **group.where}
+        where = {**choice.where, **group.where}
         tuned: dict[str, Any] = {}
         if group.like is not None:
-            chosen = self.pick(claim, GroupSpec(where={**where, **group.like}, metric=group.metric))
+            chosen = self.pick(
+                choice, GroupSpec(where={**where, **group.like}, metric=group.metric)
+            )
             if not chosen.records:
                 return Picked({}, f"to choose by: {chosen.reason}", chosen.exists)
             tuned = dict(chosen.tuned)
-        metric = group.metric or claim.metric
+        metric = group.metric or choice.metric
         found = [s for s in self._matching({**where, **tuned}) if _values(s.records, metric)]
         if not found:
             return Picked({}, "no runs", exists=False)
-        merged = _merge(found, metric, claim)
-        enough = [m for m in merged if len(m[1]) >= claim.minimum_seeds]
+        merged = _merge(found, metric, choice)
+        enough = [m for m in merged if len(m[1]) >= choice.minimum_seeds]
         if not enough:
             most = max(len(m[1]) for m in merged)
-            return Picked({}, f"{most} of {claim.minimum_seeds} seeds")
-        others = {k for f, _ in enough for k in f} - set(claim.tune)
+            return Picked({}, f"{most} of {choice.minimum_seeds} seeds")
+        others = {k for f, _ in enough for k in f} - set(choice.tune)
         differ = sorted(k for k in others if len({repr(f.get(k)) for f, _ in enough}) > 1)
         if differ:
             return Picked({}, f"runs differ in {', '.join(differ[:3])}; add it to where")
-        sign = 1.0 if claim.tune_direction == "max" else -1.0
-        fields, runs = max(enough, key=lambda m: sign * _mean(m[1].values(), claim.tune_by, sign))
-        return Picked(runs, tuned={k: fields.get(k) for k in claim.tune})
+        sign = 1.0 if choice.tune_direction == "max" else -1.0
+        fields, runs = max(enough, key=lambda m: sign * _mean(m[1].values(), choice.tune_by, sign))
+        return Picked(runs, tuned={k: fields.get(k) for k in choice.tune})
 
     def _matching(self, where: Mapping[str, Any]) -> list[Setting]:
         items = [(k, v if isinstance(v, list) else [v]) for k, v in where.items()]
@@ -87,12 +89,12 @@ class Index:
 
 
 def _merge(
-    found: list[Setting], metric: str, claim: Claim
+    found: list[Setting], metric: str, choice: Choice
 ) -> list[tuple[dict[str, Any], dict[int, Record]]]:
     """Join settings that differ in the hardware alone, where no clock is in the metric."""
     by: dict[str, tuple[dict[str, Any], dict[int, Record]]] = {}
     for setting in found:
-        clock = any(map(depends_on_hardware, [metric, *(t.cost or "" for t in claim.tests)]))
+        clock = any(map(depends_on_hardware, [metric, *choice.keys]))
         fields = {**setting.fields, "hardware": setting.hardware} if clock else setting.fields
         runs = by.setdefault(repr(sorted(fields.items(), key=repr)), (fields, {}))[1]
         for record in setting.records:

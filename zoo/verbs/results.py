@@ -1,0 +1,88 @@
+"""`zoo results`: the docs' pages of results, made from the curated records."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from zoo.errors import UserError, suggest
+from zoo.leaderboard.boards import Board, load_boards, view
+from zoo.leaderboard.claims.claim import load_claims
+from zoo.leaderboard.claims.judge import judge
+from zoo.leaderboard.claims.pick import Index
+from zoo.leaderboard.page.figure import frontier_svg
+from zoo.leaderboard.page.range_figure import ranges_svg
+from zoo.leaderboard.record import Record
+from zoo.leaderboard.results.page import markdown, tally
+from zoo.leaderboard.results.spec import Drawing, Results, load_results
+from zoo.leaderboard.store import read_record, scan, write_atomically
+
+BEGIN, END = "<!-- claims: made by `zoo results` -->", "<!-- end of claims -->"
+
+
+def pages(leaderboards: Path, chosen: str | None = None) -> Iterator[tuple[str, str]]:
+    """Yield (file name, content) of each page, of its figure, and last of the table of all claims.
+
+    Args:
+        leaderboards: boards, claims, results, and the curated records; no others count.
+        chosen: one page alone; None: all, and the table (`claims.md`).
+
+    Raises:
+        UserError: there is no such page, or nothing to draw.
+    """
+    boards = load_boards(leaderboards)
+    papers = load_claims(leaderboards / "claims")
+    found = load_results(leaderboards / "results", boards, papers)
+    if chosen is not None and chosen not in found:
+        raise UserError(f"results {chosen}: no such page{suggest(chosen, found)}")
+    stored, _ = scan(None, leaderboards / "records", curves=False)
+    records = [s.record for s in stored]
+    index = Index(records)
+    judged = [judge(c, name, index) for name, item in papers.items() for c in item.claims]
+    for name, page in found.items():
+        if chosen in (None, name):
+            own = [j for j in judged if j.paper == page.claims]
+            yield f"{name}.md", markdown(page, index, own, papers)
+            yield (
+                f"{name}.svg",
+                _drawn(page.figure, boards, records, page, leaderboards / "records"),
+            )
+    if chosen is None:
+        yield "claims.md", tally(judged, found, "docs/results") + "\n"
+
+
+def _drawn(
+    figure: Drawing, boards: dict[str, Board], records: list[Record], page: Results, curated: Path
+) -> str:
+    if figure.board is not None:
+        filled = view(boards[figure.board], records, figure.cost)
+        drawn = frontier_svg(filled) if filled.groups else None
+    else:
+        path = curated / f"{figure.ranges}.json"
+        drawn = ranges_svg(read_record(path)) if path.is_file() else None
+    if drawn is None:
+        raise UserError(f"{page.name}.yaml: figure: no records to draw it from")
+    return drawn
+
+
+def within(readme: str, table: str) -> str:
+    """Return a text with the table between its two marks."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{table}\n{END}{after}"
+
+
+def run(name: str | None, out: Path, leaderboards: Path, json_wanted: bool) -> None:
+    """Write the pages; all of them: also the table of claims in README.md, if it has the marks."""
+    written = []
+    readme = Path("README.md")  # of the folder in which docs/ is, too
+    for file, made in pages(leaderboards, name):
+        path, content = out / file, made
+        if file == "claims.md":
+            there = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+            if BEGIN not in there:
+                continue
+            path, content = readme, within(there, made)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, content.encode())
+        written.append(str(path))
+    print(json.dumps({"written": written}) if json_wanted else f"written: {', '.join(written)}")
