@@ -10,20 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from zoo import places
-from zoo.data.images import stratified
-from zoo.data.stream import EpochOrder, TrainStream, eval_batches
+from zoo.data.images import ImageModule, stratified
+from zoo.data.stream import EpochOrder, eval_batches
 from zoo.errors import UserError
 from zoo.seeding import AUGMENT, seed_everything
 
 VALIDATION = 10_000
 
 
-class ImageNetData(LightningDataModule):
+class ImageNetData(ImageModule):
     """Images on disk, one of them a sample; the attributes are those of `ImageData`."""
 
     def __init__(
@@ -40,11 +39,11 @@ class ImageNetData(LightningDataModule):
         image_size: int,
         num_workers: int,
     ) -> None:
-        super().__init__()
         from timm.data import create_transform
 
         held_out = min(VALIDATION, len(train_labels) // 10)
         validation, rest = stratified(train_labels, held_out)
+        super().__init__(len(rest), seed=seed, batch_size=batch_size)
         augmented = create_transform(image_size, is_training=True)
         plain = create_transform(image_size, is_training=False)
         self._train = _Transformed(train, rest, augmented, seed)
@@ -58,17 +57,8 @@ class ImageNetData(LightningDataModule):
         self.num_classes = num_classes
         self.in_chans = 3
         self.image_size = image_size
-        self.seed = seed
-        self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.num_workers = num_workers
-        self.order = EpochOrder(len(rest), batch_size, seed)
-        self.batches_per_epoch = self.order.batches_per_epoch
-        self.stream: TrainStream | None = None
-        self.total_batches = 0
-
-    def _rank(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def _loader(self, dataset: Dataset[Any], **options: Any) -> DataLoader[Any]:
         return DataLoader(
@@ -78,34 +68,13 @@ class ImageNetData(LightningDataModule):
             **options,
         )
 
-    def task_arguments(self) -> dict[str, Any]:
-        """Return what a classification task must know of the data."""
-        shape = (self.in_chans, self.image_size, self.image_size)
-        return {"num_classes": self.num_classes, "image_shape": shape}
-
-    def model_arguments(self) -> dict[str, Any]:
-        """Return what an image model must know of the data."""
-        return {"num_classes": self.num_classes, "in_chans": self.in_chans}
-
-    def train_dataloader(self) -> TrainStream:
-        """Return the run's stream; `total_batches` says how long the run is."""
-        assert self.total_batches > 0, "the trainer sets total_batches before training"
-        self.stream = TrainStream(self._train_batches, self.total_batches)
-        return self.stream
-
     def _train_batches(self, first: int) -> Iterator[Any]:
-        rank, world = self._rank()
+        rank, world = self.rank()
         batches = _Batches(self.order, first, self.total_batches, rank, world)
         return iter(self._loader(self._train, batch_sampler=batches))
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        return self._eval_loader("validation")
-
-    def test_dataloader(self) -> DataLoader[Any]:
-        return self._eval_loader("test")
-
     def _eval_loader(self, split: str) -> DataLoader[Any]:
-        rank, world = self._rank()
+        rank, world = self.rank()
         dataset = self._eval[split]
         batches = eval_batches(len(dataset), self.eval_batch_size, rank, world)
         return self._loader(dataset, batch_sampler=[b.tolist() for b in batches])

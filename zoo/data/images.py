@@ -64,7 +64,61 @@ def stratified(labels: Tensor, count: int, seed: int = SPLIT_SEED) -> tuple[Tens
     return chosen.nonzero().flatten(), (~chosen).nonzero().flatten()
 
 
-class ImageData(LightningDataModule):
+class ImageModule(LightningDataModule):
+    """What every set of labelled images tells the run, the task and the model.
+
+    A subclass sets the attributes, and makes training batches from the one numbered `first` on.
+    """
+
+    num_classes: int
+    in_chans: int
+    image_size: int
+    seed: int
+    batch_size: int
+    eval_batch_size: int
+
+    def __init__(self, train_samples: int, *, seed: int, batch_size: int) -> None:
+        super().__init__()
+        self.seed = seed
+        self.batch_size = batch_size
+        self.order = EpochOrder(train_samples, batch_size, seed)
+        self.batches_per_epoch = self.order.batches_per_epoch
+        self.stream: TrainStream | None = None
+        self.total_batches = 0
+
+    def rank(self) -> tuple[int, int]:
+        """Return which of how many processes this is."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+    def task_arguments(self) -> dict[str, Any]:
+        """Return what a classification task must know of the data."""
+        shape = (self.in_chans, self.image_size, self.image_size)
+        return {"num_classes": self.num_classes, "image_shape": shape}
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return what an image model must know of the data."""
+        return {"num_classes": self.num_classes, "in_chans": self.in_chans}
+
+    def train_dataloader(self) -> TrainStream:
+        """Return the run's stream; `total_batches` says how long the run is."""
+        assert self.total_batches > 0, "the trainer sets total_batches before training"
+        self.stream = TrainStream(self._train_batches, self.total_batches)
+        return self.stream
+
+    def _train_batches(self, first: int) -> Iterator[Any]:
+        raise NotImplementedError
+
+    def val_dataloader(self) -> Any:
+        return self._eval_loader("validation")
+
+    def test_dataloader(self) -> Any:
+        return self._eval_loader("test")
+
+    def _eval_loader(self, split: str) -> Any:
+        raise NotImplementedError
+
+
+class ImageData(ImageModule):
     """A classification set in memory.
 
     The training loader is one stream over the whole run (`train_stream`); evaluation loaders go
@@ -96,7 +150,7 @@ class ImageData(LightningDataModule):
         crop_padding: int,
         flip: bool,
     ) -> None:
-        super().__init__()
+        super().__init__(len(train), seed=seed, batch_size=batch_size)
         self.dataset_name = name
         self.splits = {"train": train, "validation": validation, "test": test}
         self.sha256 = sha256
@@ -104,15 +158,9 @@ class ImageData(LightningDataModule):
         self.in_chans = train.images.shape[1]
         self.image_size = train.images.shape[-1]
         self.sizes = {k: len(v) for k, v in self.splits.items()}
-        self.seed = seed
-        self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.crop_padding = crop_padding
         self.flip = flip
-        self.order = EpochOrder(len(train), batch_size, seed)
-        self.batches_per_epoch = self.order.batches_per_epoch
-        self.stream: TrainStream | None = None
-        self.total_batches = 0
         pixels = train.images.float()
         self._mean = pixels.mean((0, 2, 3), keepdim=True)
         self._std = pixels.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
@@ -121,25 +169,8 @@ class ImageData(LightningDataModule):
         """Return fp32 images with the training split's mean 0 and deviation 1 per channel."""
         return images.float().sub_(self._mean).div_(self._std)
 
-    def task_arguments(self) -> dict[str, Any]:
-        """Return what a classification task must know of the data."""
-        shape = (self.in_chans, self.image_size, self.image_size)
-        return {"num_classes": self.num_classes, "image_shape": shape}
-
-    def model_arguments(self) -> dict[str, Any]:
-        """Return what an image model must know of the data."""
-        return {"num_classes": self.num_classes, "in_chans": self.in_chans}
-
-    def train_dataloader(self) -> TrainStream:
-        """Return the run's stream; `total_batches` says how long the run is."""
-        assert self.total_batches > 0, "the trainer sets total_batches before training"
-        self.stream = TrainStream(self._train_batches, self.total_batches)
-        return self.stream
-
     def _train_batches(self, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        rank, world = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
+        rank, world = self.rank()
         train = self.splits["train"]
         # Where this rank's images stand in the batches of all ranks.
         places = torch.arange(TOGETHER * self.batch_size)
@@ -162,16 +193,8 @@ class ImageData(LightningDataModule):
             yield from itertools.islice(batches, skip, None)
             group, skip = group + 1, 0
 
-    def val_dataloader(self) -> "EvalLoader":
-        return self._eval_loader("validation")
-
-    def test_dataloader(self) -> "EvalLoader":
-        return self._eval_loader("test")
-
     def _eval_loader(self, split: str) -> "EvalLoader":
-        rank, world = (
-            (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        )
+        rank, world = self.rank()
         return EvalLoader(self, self.splits[split], rank, world)
 
 

@@ -14,6 +14,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.models.image_classifier import ImageClassifier
 from zoo.models.norms import Layers, Norm
 
 
@@ -40,7 +41,7 @@ class PreActBlock(nn.Module):
         return h + skip
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(ImageClassifier):
     """A pre-activation ResNet of `depth` = 6n + 2 layers.
 
     Args:
@@ -89,11 +90,7 @@ class CifarResNet(nn.Module):
         self.norm = layers.make_norm(channels)
         self.act = layers.make_act()
         self.reset_classifier(num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.begin_convolutions()
         if norm == "none":
             # Without normalisation the residual sum grows with depth; starting each branch at
             # zero keeps the signal at the input's scale (Zhang et al. 2019, arXiv 1901.09321).
@@ -109,17 +106,6 @@ class CifarResNet(nn.Module):
         """Return logits (B, num_classes), or the pooled features (B, 4w)."""
         pooled = x_BCHW.mean((2, 3))
         return pooled if pre_logits else self.head(pooled)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x_BCHW))
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a new one of `num_classes` outputs (timm's interface)."""
-        self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import Tensor, nn
 
 from zoo.errors import UserError
+from zoo.models.image_classifier import ImageClassifier
 from zoo.models.norms import Layers, Norm
 
 # Convolutions of each of the five stages; widths are w, 2w, 4w, 8w, 8w; each stage ends in a pool.
 STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
-class CifarVGG(nn.Module):
+class CifarVGG(ImageClassifier):
     """A VGG of 11, 13 or 16 layers.
 
     Args:
@@ -75,11 +76,7 @@ class CifarVGG(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.reset_classifier(num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.begin_convolutions()
 
     def forward_features(self, x_BCHW: Tensor) -> Tensor:
         """Return the last feature map: (B, 8w, H/32, W/32)."""
@@ -89,17 +86,6 @@ class CifarVGG(nn.Module):
         """Return logits (B, num_classes), or the last hidden layer (B, 8w)."""
         hidden = self.pre_logits(x_BCHW.mean((2, 3)))
         return hidden if pre_logits else self.head(hidden)
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return self.forward_head(self.forward_features(x_BCHW))
-
-    def get_classifier(self) -> nn.Module:
-        return self.head
-
-    def reset_classifier(self, num_classes: int, global_pool: str | None = None) -> None:
-        """Replace the last layer by a new one of `num_classes` outputs (timm's interface)."""
-        self.num_classes = num_classes
-        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
