@@ -266,7 +266,7 @@ def test_a_run_that_is_cut_in_an_accumulation_ends_with_the_same_bits(
     from zoo.callbacks import Recorder
     from zoo.errors import UserError as Cut
 
-    options = [*TINY, "trainer.accumulate=4", "callbacks.checkpoint.every_s=1e-9"]
+    options = [*TINY, "trainer.accumulate=4", "callbacks.checkpoint.every_steps=1"]
     whole = train_here(*options, output="whole")
     step_end = Recorder.on_train_batch_end
     for batch in (9, 10, 12):
@@ -336,7 +336,7 @@ def test_force_starts_over_once_and_goes_on_when_it_is_cut_off(
     from zoo.callbacks import Recorder
     from zoo.errors import UserError as Cut
 
-    options = [*TINY, "callbacks.checkpoint.every_s=1e-9"]
+    options = [*TINY, "callbacks.checkpoint.every_steps=1"]
     first = train_here(*options)
     step_end = Recorder.on_train_batch_end
     seen: list[int] = []

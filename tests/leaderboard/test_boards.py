@@ -25,6 +25,7 @@ from zoo.leaderboard.boards import (
 from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.store import read_record, write_record
+from zoo.leaderboard.terminal import report
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOARDS = load_boards(ROOT / "leaderboards")
@@ -320,3 +321,11 @@ def test_an_unknown_board_is_one_sentence_and_exit_code_2() -> None:
 def test_the_zoo_command_imports_no_torch() -> None:
     code = "import sys, zoo.cli; sys.exit(bool({'torch', 'lightning', 'numpy', 'plotly', 'wandb'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("evaluation", "said"), [(9.0, False), (11.0, True)])
+def test_a_run_that_mostly_evaluates_says_so(evaluation: float, said: bool, capsys: Any) -> None:
+    clocks = {"time/train_s": 10.0, "time/eval_s": evaluation}
+    record = make_record(0, metrics={**make_record(0).metrics, **clocks})
+    report(record, Path("outputs"), Path("none"), ROOT / "leaderboards")
+    assert ("most of it evaluation" in " ".join(capsys.readouterr().out.split())) is said

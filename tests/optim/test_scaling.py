@@ -132,7 +132,12 @@ def test_online_norm_goes_on_where_it_was_cut_off(train_here, monkeypatch) -> No
     from zoo.callbacks import Recorder
     from zoo.errors import UserError as Cut
 
-    options = [*TINY, "model.norm=online", "data.batch_size=2", "callbacks.checkpoint.every_s=1e-9"]
+    options = [
+        *TINY,
+        "model.norm=online",
+        "data.batch_size=2",
+        "callbacks.checkpoint.every_steps=1",
+    ]
     whole = train_here(*options, output="whole")
     step_end = Recorder.on_train_batch_end
 

@@ -9,6 +9,7 @@ behind the evaluation, and no point of the curve is lost or doubled.
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -40,20 +41,38 @@ class Checkpoint(lightning_callbacks.Checkpoint):
     Args:
         every_s: seconds between two checkpoints.
         every_steps: or steps; None: by seconds.
+        max_share: of the time, that checkpoints by seconds may take: one that took long to write makes
+            the next one wait.
+        clock: seconds; replaced in tests.
     """
 
-    def __init__(self, every_s: float = 30.0, every_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        every_s: float = 30.0,
+        every_steps: int | None = None,
+        max_share: float = 0.05,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         for key, value in (("every_s", every_s), ("every_steps", every_steps)):
             if value is not None and (not isinstance(value, int | float) or value <= 0):
                 raise UserError(
                     f"callbacks.checkpoint.{key}={value}: must be a positive number; "
                     "type callbacks.checkpoint.every_s=30"
                 )
+        if not isinstance(max_share, int | float) or not 0 < max_share <= 1:
+            raise UserError(
+                f"callbacks.checkpoint.max_share={max_share}: must be above 0 and at most 1; "
+                "type callbacks.checkpoint.max_share=0.05"
+            )
         self.every_s = every_s
         self.every_steps = every_steps
+        self.max_share = max_share
         self.path: Path | None = None
-        self._last_time = time.monotonic()
+        self.clock = clock
+        self._last_time = clock()
         self._last_step = 0
+        self._took_s = 0.0  # to write the last one
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -77,7 +96,7 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         # that asks, with exit code 0 and the checkpoint of some steps ago.
         if signal.SIGTERM in self._handlers:
             signal.signal(signal.SIGTERM, self._ask_to_stop)
-        self._last_time = time.monotonic()
+        self._last_time = self.clock()
         self._last_step = trainer.global_step
 
     def on_train_batch_end(
@@ -99,7 +118,8 @@ class Checkpoint(lightning_callbacks.Checkpoint):
     def _due(self, trainer: Trainer) -> bool:
         if self.every_steps is not None:
             return trainer.global_step - self._last_step >= self.every_steps
-        return time.monotonic() - self._last_time >= self.every_s
+        wait = max(self.every_s, self._took_s * (1 / self.max_share - 1))
+        return self.clock() - self._last_time >= wait
 
     def _save_if_due(self, trainer: Trainer) -> None:
         stop, save = self._signal is not None, self._due(trainer)
@@ -117,8 +137,10 @@ class Checkpoint(lightning_callbacks.Checkpoint):
 
     def _save(self, trainer: Trainer) -> None:
         assert self.path is not None, "the run sets the path"
+        before = self.clock()
         trainer.save_checkpoint(self.path)
-        self._last_time = time.monotonic()
+        self._last_time = self.clock()
+        self._took_s = self._last_time - before
         self._last_step = trainer.global_step
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Recorder):

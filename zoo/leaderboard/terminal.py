@@ -335,4 +335,7 @@ def _speed(record: Record) -> str:
         value = m.get(key)
         if value is not None:
             parts.append(form.format(value))
+    train, evaluated = m.get("time/train_s"), m.get("time/eval_s")
+    if train and evaluated and evaluated > train:
+        parts.append("most of it evaluation: trainer.eval_every_epochs says how often")
     return ", ".join(parts) + (" (emulated arithmetic)" if record.emulated else "")
