@@ -75,7 +75,8 @@ def _status(job: Job, prints: Fingerprints) -> Status:
         return Status(job, None, "failed" if failed else "left", failed or str(error))
     home = folder / run
     if is_locked(home / ".lock"):
-        return Status(job, run, "running", running_s=time.time() - _since(home))
+        # The clock may have been set back since.
+        return Status(job, run, "running", running_s=max(0.0, time.time() - _since(home)))
     with contextlib.suppress(OSError, ValueError):
         record = read_record(home / "record.json", curves=False)
         if not _to_be_made_again(job.settings):
