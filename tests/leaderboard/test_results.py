@@ -14,9 +14,10 @@ from zoo.leaderboard.boards import load_boards
 from zoo.leaderboard.claims.claim import load_claims
 from zoo.leaderboard.claims.pick import Index
 from zoo.leaderboard.record import Record
+from zoo.leaderboard.results.cost import cost
 from zoo.leaderboard.results.page import markdown
 from zoo.leaderboard.results.spec import Drawing, Results, Table, load_results
-from zoo.verbs.results import BEGIN, END, pages, within
+from zoo.verbs.results import TABLES, pages, within
 
 LEADERBOARDS = ROOT / "leaderboards"
 PAGES = ROOT / "docs" / "results"
@@ -24,13 +25,13 @@ PAGES = ROOT / "docs" / "results"
 
 def test_what_is_committed_is_what_the_records_give() -> None:
     made = dict(pages(LEADERBOARDS))
-    assert {p.name for p in PAGES.iterdir()} == made.keys() - {"claims.md"}
+    for path, name in TABLES.items():
+        text = (ROOT / path).read_text()
+        assert f"<!-- {name}:" in text
+        assert within(text, name, made.pop(name)) == text, f"{path}: type zoo results"
+    assert {p.name for p in PAGES.iterdir()} == made.keys()
     for name, content in made.items():
-        if name == "claims.md":
-            readme = (ROOT / "README.md").read_text()
-            assert within(readme, content) == readme, "type zoo results"
-        else:
-            assert (PAGES / name).read_text() == content, f"{name}: type zoo results"
+        assert (PAGES / name).read_text() == content, f"{name}: type zoo results"
 
 
 def test_a_paper_with_claims_has_a_page() -> None:
@@ -157,6 +158,23 @@ def test_a_mistake_is_one_sentence(change: str, said: str, tmp_path: Path) -> No
     assert said in str(error.value)
 
 
-def test_the_readme_keeps_what_is_around_the_table() -> None:
-    text = f"a\n{BEGIN}\nold\n{END}\nb\n"
-    assert within(text, "| new |\n") == f"a\n{BEGIN}\n\n| new |\n\n{END}\nb\n"
+def test_what_is_around_a_table_stays() -> None:
+    text = "a\n<!-- t: made by `zoo results` -->\nold\n<!-- end of t -->\nb\n"
+    made = within(text, "t", "| new |")
+    assert made == text.replace("\nold\n", "\n\n| new |\n\n")
+    assert within(made, "t", "| new |") == made
+    assert within(text, "other", "| new |") == text
+
+
+def test_the_cost_is_a_sum_of_clocks_and_the_larger_of_two_bounds() -> None:
+    clocks = {"time/train_s": 3000.0, "time/eval_s": 600.0}
+    small = make_record(0, metrics={**clocks, "train/steps": 360_000.0, "flops/total": 1e12})
+    large = make_record(
+        1, metrics={**clocks, "train/steps": 1.0, "flops/total": 0.3 * 312e12 * 7200}
+    )
+    lines = [
+        [c.strip() for c in line.split("|")[1:-1]] for line in cost([small, large]).splitlines()
+    ]
+    assert lines[2][:3] == ["images, digits", "2", "360,001"]
+    assert lines[2][4:] == ["2.0", "3.0"]  # 1 + 1 hours; 1 of launches + 2 of arithmetic
+    assert lines[3][1:] == lines[2][1:]

@@ -12,19 +12,24 @@ from zoo.leaderboard.claims.pick import Index
 from zoo.leaderboard.page.figure import frontier_svg
 from zoo.leaderboard.page.range_figure import ranges_svg
 from zoo.leaderboard.record import Record
+from zoo.leaderboard.results.cost import cost
 from zoo.leaderboard.results.page import markdown, tally
 from zoo.leaderboard.results.spec import Drawing, Results, load_results
 from zoo.leaderboard.store import read_record, scan, write_atomically
 
-BEGIN, END = "<!-- claims: made by `zoo results` -->", "<!-- end of claims -->"
+# Tables that stand among other text, by the file's name and what it calls them.
+TABLES = {
+    Path("README.md"): "claims",
+    Path("docs/results.md"): "cost",
+}
 
 
 def pages(leaderboards: Path, chosen: str | None = None) -> Iterator[tuple[str, str]]:
-    """Yield (file name, content) of each page, of its figure, and last of the table of all claims.
+    """Yield (file name, content) of each page, of its figure, and last of the tables by themselves.
 
     Args:
         leaderboards: boards, claims, results, and the curated records; no others count.
-        chosen: one page alone; None: all, and the table (`claims.md`).
+        chosen: one page alone; None: all, and the tables (`claims`, `cost`).
 
     Raises:
         UserError: there is no such page, or nothing to draw.
@@ -47,7 +52,8 @@ def pages(leaderboards: Path, chosen: str | None = None) -> Iterator[tuple[str, 
                 _drawn(page.figure, boards, records, page, leaderboards / "records"),
             )
     if chosen is None:
-        yield "claims.md", tally(judged, found, "docs/results") + "\n"
+        yield "claims", tally(judged, found, "docs/results")
+        yield "cost", cost(records)
 
 
 def _drawn(
@@ -64,25 +70,27 @@ def _drawn(
     return drawn
 
 
-def within(readme: str, table: str) -> str:
-    """Return a text with the table between its two marks."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{table}\n{END}{after}"
+def within(text: str, name: str, table: str) -> str:
+    """Return a text with the table between its two marks; as it was where it has none."""
+    begin, end = f"<!-- {name}: made by `zoo results` -->", f"<!-- end of {name} -->"
+    before, found, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}" if found else text
 
 
 def run(name: str | None, out: Path, leaderboards: Path, json_wanted: bool) -> None:
-    """Write the pages; all of them: also the table of claims in README.md, if it has the marks."""
+    """Write the pages; with all of them, the tables in README.md and docs/ of this folder, too."""
     written = []
-    readme = Path("README.md")  # of the folder in which docs/ is, too
     for file, made in pages(leaderboards, name):
-        path, content = out / file, made
-        if file == "claims.md":
-            there = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-            if BEGIN not in there:
-                continue
-            path, content = readme, within(there, made)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode())
-        written.append(str(path))
+        tables = [path for path, table in TABLES.items() if table == file]
+        for path in tables or [out / file]:
+            content = made
+            if tables:
+                there = path.read_text(encoding="utf-8") if path.is_file() else ""
+                content = within(there, file, made)
+                if content == there:
+                    continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, content.encode())
+            written.append(str(path))
     print(json.dumps({"written": written}) if json_wanted else f"written: {', '.join(written)}")

@@ -55,7 +55,7 @@ def verdicts(judged: Sequence[Judged]) -> str:
         [f"**{j.verdict}**", j.claim.sentence, bound_of(j), measured(j.outcomes[j.telling])]
         for j in judged
     ]
-    return _rows(["", "claim", "bound", "here: effect [95%]"], rows)
+    return rows_of(["", "claim", "bound", "here: effect [95%]"], rows)
 
 
 def tally(judged: Sequence[Judged], pages: dict[str, Results], folder: str) -> str:
@@ -75,7 +75,7 @@ def tally(judged: Sequence[Judged], pages: dict[str, Results], folder: str) -> s
         rows.append([label, *(str(counts[v]) for v in STYLES)])
     counts = Counter(j.verdict for j in judged)
     rows.append(["all", *(str(counts[v]) for v in STYLES)])
-    return _rows(["claims of", *STYLES], rows)
+    return rows_of(["claims of", *STYLES], rows)
 
 
 def _table(table: Table, index: Index) -> str:
@@ -100,7 +100,7 @@ def _table(table: Table, index: Index) -> str:
             rival = picked[table.minus, column] if table.minus is not None else None
             cells.append(_cell(table, picked[row, column], rival, several))
         rows.append([row, *cells])
-    return _rows(head, rows)
+    return rows_of(head, rows)
 
 
 def _like(table: Table, row: dict[str, object]) -> dict[str, object] | None:
@@ -143,7 +143,8 @@ def _value(table: Table, record: Record) -> float | None:
     return table.scaled(record.metrics.get(table.metric))
 
 
-def _rows(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def rows_of(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table of Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(
         "| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines
