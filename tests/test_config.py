@@ -79,7 +79,7 @@ def test_help_has_examples_flags_and_every_option_in_100_columns() -> None:
         (["trainer.budgett_s=3"], "trainer.budgett_s: no such key; did you mean trainer.budget_s"),
         (["optimzer=sgd"], "optimzer: no such group or key; did you mean optimizer"),
         (["model=vgg11", "model.dpth=3"], "model.dpth: no such key; did you mean model.depth"),
-        (["seed"], "seed: an override is KEY=VALUE"),
+        (["seed"], "seed: is no override; type KEY=VALUE"),
         (["model=timm", "model.width=2"], "model.width: no such key"),
         (
             ["precision=fp8_e4m3,fp8_e5m2", "precision.loss_scale=dynamic"],

@@ -135,7 +135,7 @@ def _check_target(target: Any) -> None:
     allowed = (*ALLOWED_PACKAGES, *(e.package for e in extensions()))
     refusal = UserError(
         f"_target_={name}: not allowed; what is built are models, layers, optimizers, callbacks "
-        f"and metrics of {', '.join(allowed)}"
+        f"and metrics of {', '.join(allowed)}; type one of those"
     )
     parts = name.split(".")
     if parts[0] not in allowed or any(part.startswith("_") for part in parts):

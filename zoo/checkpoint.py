@@ -149,7 +149,7 @@ def opened(checkpoint: str, key: str = "model.checkpoint=") -> Start:
         ) from None
     if record.status != "finished":
         raise UserError(
-            f"{source.said}the run has {record.status}, and its weights are of no use; type another"
+            f"{source.said}the run has {record.status}, and its weights are of no use; type another model.checkpoint"
         )
     if not (source.folder / "config.json").is_file():
         raise UserError(

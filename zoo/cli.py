@@ -269,7 +269,9 @@ def _drawn_ranges(run: str, by_layer: bool, output_dir: Path, curated: Path) -> 
         raise UserError(f"run {run}: no record of it; zoo records lists them")
     drawn = ranges_svg(found[0], "by_layer" if by_layer else "over_training")
     if drawn is None:
-        raise UserError(f"run {found[0].id}: its record has no such ranges; it was not monitored")
+        raise UserError(
+            f"run {found[0].id}: its record has no such ranges; train it again with callbacks=ranges"
+        )
     return drawn, f"the ranges of {found[0].id}"
 
 

@@ -137,7 +137,7 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
                         f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}{hint}"
                     )
         elif not equals:
-            return UserError(f"{override}: an override is KEY=VALUE, for example seed=1")
+            return UserError(f"{override}: is no override; type KEY=VALUE, for example seed=1")
         elif (
             key[:1] not in ("+", "~")
             and bare not in config_keys

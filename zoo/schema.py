@@ -314,7 +314,7 @@ def _keys_of(field: FieldInfo) -> Any:
 def _check_leaf(key: str, value: Any) -> None:
     for item in value if isinstance(value, list | tuple) else [value]:
         if isinstance(item, float) and not math.isfinite(item):
-            raise UserError(f"{key}={value}: must be a finite number")
+            raise UserError(f"{key}={value}: must be a finite number; type one")
         is_path = isinstance(item, str) and item.startswith(("/", "~", "file:"))
         if is_path and decides_result(key) and key not in BY_CONTENT:
             raise UserError(

@@ -412,7 +412,7 @@ def test_timm_makes_them_too() -> None:
 
 
 def mistakes() -> Iterator[tuple[Any, str]]:
-    yield lambda: Layers("batsh"), "model.norm=batsh: no such normalisation; there are batch"  # type: ignore[arg-type]
+    yield lambda: Layers("batsh"), "model.norm=batsh: no such normalisation; type one of batch"  # type: ignore[arg-type]
     yield (
         lambda: CifarResNet(norm="frn", group_size_doubles=True),
         "model.group_size_doubles=true: model.norm=frn has no groups; type model.norm=group",

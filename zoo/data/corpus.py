@@ -82,7 +82,7 @@ class Corpus:
                 raise UserError(
                     f"corpus {self.name}: has {len(digests)} different documents, and training, "
                     "validation and test want one each; in a .txt file blank lines part documents, "
-                    "in a .jsonl file each line is one"
+                    "in a .jsonl file each line is one: write more"
                 )
         return self._held_out or {}
 

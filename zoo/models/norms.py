@@ -46,7 +46,7 @@ class Layers:
         words = get_args(Norm)
         if self.norm not in words:
             raise UserError(
-                f"model.norm={self.norm}: no such normalisation; there are {', '.join(words)}"
+                f"model.norm={self.norm}: no such normalisation; type one of {', '.join(words)}"
             )
         if self.first_width is not None and self.norm not in GROUPED:
             raise UserError(

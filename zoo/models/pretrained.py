@@ -93,7 +93,7 @@ class Pretrained:
                 return _of_the_net(saved["state_dict"])
         except Exception as error:  # torch and safetensors raise whatever the damage leads to
             raise self._unreadable("its weights", error) from None
-        raise UserError(f"{self.said}holds no weights; there should be {' or '.join(WEIGHTS)}")
+        raise UserError(f"{self.said}holds no weights; put {' or '.join(WEIGHTS)} there")
 
     def _unreadable(self, what: str, error: BaseException) -> UserError:
         again = "train it again with force=true" if self.is_run else "save the model again"

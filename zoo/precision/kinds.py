@@ -125,6 +125,6 @@ def static_scale(word: Any) -> float | None:
     if isinstance(word, bool) or not 2.0**-14 <= value <= 2.0**126:
         raise UserError(
             f"precision.loss_scale={word}: must be none, dynamic, or a number from 2^-14 to 2^126 "
-            "such as 1024"
+            "; type precision.loss_scale=dynamic"
         )
     return value

@@ -114,7 +114,9 @@ class EmulatedPrecision(Precision):
         if self.loss_scale is None:
             return super().optimizer_step(optimizer, model=model, closure=closure, **kwargs)
         if isinstance(getattr(optimizer, "optimizer", optimizer), LBFGS):
-            raise UserError("precision.loss_scale: LBFGS computes its own losses; type none")
+            raise UserError(
+                "precision.loss_scale: LBFGS computes its own losses; type precision.loss_scale=none"
+            )
         result = closure()
         if result is None and model.automatic_optimization:  # the training step said: no backward
             return result

@@ -54,7 +54,7 @@ class RangeMonitor(Callback):
                 )
         if not isinstance(every_steps, int) or every_steps < 1:
             raise UserError(
-                f"callbacks.ranges.every_steps={every_steps}: must be a whole number, 1 or more"
+                f"callbacks.ranges.every_steps={every_steps}: must be a whole number, 1 or more; type callbacks.ranges.every_steps=100"
             )
         self.every_steps = every_steps
         self.formats: dict[str, FloatFormat] = {name: FORMATS[name] for name in formats}

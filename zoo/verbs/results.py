@@ -66,7 +66,9 @@ def _drawn(
         path = curated / f"{figure.ranges}.json"
         drawn = ranges_svg(read_record(path)) if path.is_file() else None
     if drawn is None:
-        raise UserError(f"{page.name}.yaml: figure: no records to draw it from")
+        raise UserError(
+            f"{page.name}.yaml: figure: no records to draw it from; write another board or run"
+        )
     return drawn
 
 

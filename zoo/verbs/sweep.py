@@ -36,7 +36,9 @@ def sweep(
         raise UserError(f"zoo sweep {name}: no such sweep{suggest(name, groups()['sweeps'])}")
     for word in overrides or []:
         if word.startswith("-"):
-            raise UserError(f"zoo sweep: {word}: an override is KEY=VALUE, for example seed=0")
+            raise UserError(
+                f"zoo sweep: {word}: is no override; type KEY=VALUE, for example seed=0"
+            )
 
     def show(plan: "Plan") -> None:
         if as_json:

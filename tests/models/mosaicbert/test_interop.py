@@ -206,7 +206,7 @@ def test_a_checkpoint_that_is_not_there_is_one_sentence(
     with pytest.raises(UserError, match=r"model.checkpoint=nowhere: .*type the folder"):
         load_pretrained(MosaicBertForMaskedLM, "nowhere")
     (tmp_path / "config.json").write_text('{"model_type": "mosaicbert"}')
-    with pytest.raises(UserError, match=r"holds no weights; there should be model.safetensors"):
+    with pytest.raises(UserError, match=r"holds no weights; put model.safetensors"):
         load_pretrained(MosaicBertForMaskedLM, str(tmp_path))
 
 

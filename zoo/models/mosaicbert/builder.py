@@ -175,7 +175,10 @@ def _checked(
 ) -> Model:
     check_positions(model.config, max_length)
     if not 0 <= pad_token_id < vocab_size:
-        raise UserError(f"pad_token_id={pad_token_id}: is no word of a vocabulary of {vocab_size}")
+        raise UserError(
+            f"pad_token_id={pad_token_id}: is no word of a vocabulary of {vocab_size}; give the "
+            "tokenizer's"
+        )
     if gradient_checkpointing:
         checkpoint_activations(model)
     return model

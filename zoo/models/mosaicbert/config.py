@@ -64,8 +64,8 @@ class MosaicBertConfig(PreTrainedConfig):
         self.vocab_size = -(-self.vocab_size // self.vocab_multiple) * self.vocab_multiple
         if self.hidden_size % self.num_attention_heads:
             raise UserError(
-                f"hidden_size={self.hidden_size}: is not a multiple of the number of heads; "
-                f"num_attention_heads={self.num_attention_heads}"
+                f"hidden_size={self.hidden_size}: is not a multiple of "
+                f"num_attention_heads={self.num_attention_heads}; give another of the two"
             )
         if self.attention_kernel not in ("auto", "sdpa", "flex", "flash"):
             raise UserError(

@@ -123,4 +123,6 @@ def _refuse_shape(key: str, own: tuple[int, ...], other: tuple[int, ...], name: 
             f"model.checkpoint={name}: has a vocabulary of {other[0]} words, and the tokenizer's is "
             f"{own[0]}; use the tokenizer that it was trained with"
         )
-    raise UserError(f"model.checkpoint={name}: {key} is {other} there and {own} here")
+    raise UserError(
+        f"model.checkpoint={name}: {key} is {other} there and {own} here; type the model.size that it has"
+    )

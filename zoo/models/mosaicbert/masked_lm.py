@@ -168,7 +168,7 @@ class MosaicBertForMaskedLM(MosaicBertPreTrainedModel):
         if least < 0 or most >= self.config.vocab_size:
             raise UserError(
                 f"labels: hold {least if least < 0 else most}, and the vocabulary has "
-                f"{self.config.vocab_size} words; what is no target is {NO_TARGET}"
+                f"{self.config.vocab_size} words; give what is no target {NO_TARGET}"
             )
         if packing.is_padding(targets):
             raise UserError(f"labels: ask for a word on padding; label padding {NO_TARGET}")
