@@ -2,6 +2,7 @@
 
 import io
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from zoo.cli import app
 from zoo.leaderboard.frontier import group_by_seed
 from zoo.leaderboard.glue import TASKS, as_json, average, print_table, rows
 from zoo.leaderboard.record import Origin, Record, identity, setup
+from zoo.leaderboard.results.glue import glue
 from zoo.leaderboard.store import write_record
 
 PRETRAINED = Origin(
@@ -162,6 +164,20 @@ def test_one_seed_of_a_rate_is_a_look_and_is_not_shown() -> None:
     seeds = [scored("cola", 0.5, seed, val=0.6, lr=1e-4) for seed in range(3)]
     (scores,) = rows([look, *seeds]).values()
     assert (scores["cola"].cell.mean, scores["cola"].cell.n, scores["cola"].setups) == (0.5, 3, 2)
+
+
+def test_the_table_of_the_docs() -> None:
+    records = [*whole(), *(scored("sst2", 0.5 + seed / 10, seed + 1) for seed in range(2))]
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in glue(records).splitlines()]
+    assert lines[0] == ["", "mosaicbert_nano, pretrained"]
+    cells = dict(lines[2:])
+    assert cells["MNLI"] == f"{100 * SCORES['mnli']:.1f} (1)"
+    values = [100 * v for v in (SCORES["sst2"], 0.5, 0.6)]
+    assert cells["SST-2"] == f"{statistics.fmean(values):.1f} ± {statistics.stdev(values):.1f} (3)"
+    (scores,) = rows(records).values()
+    assert cells["average without WNLI"] == f"**{100 * (average(scores) or 0):.1f}**"
+    part = [scored("rte", 0.5, subset=["test", "train"]), scored("cola", None)]
+    assert "50.0*' (1)" in glue(part)
 
 
 def test_seeds_of_the_second_round_are_one_group_though_their_weights_differ() -> None:

@@ -13,6 +13,7 @@ from zoo.leaderboard.page.figure import frontier_svg
 from zoo.leaderboard.page.range_figure import ranges_svg
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.results.cost import cost
+from zoo.leaderboard.results.glue import glue
 from zoo.leaderboard.results.page import markdown, tally
 from zoo.leaderboard.results.spec import Drawing, Results, load_results
 from zoo.leaderboard.store import read_record, scan, write_atomically
@@ -21,6 +22,7 @@ from zoo.leaderboard.store import read_record, scan, write_atomically
 TABLES = {
     Path("README.md"): "claims",
     Path("docs/results.md"): "cost",
+    Path("docs/glue.md"): "glue",
 }
 
 
@@ -29,7 +31,7 @@ def pages(leaderboards: Path, chosen: str | None = None) -> Iterator[tuple[str, 
 
     Args:
         leaderboards: boards, claims, results, and the curated records; no others count.
-        chosen: one page alone; None: all, and the tables (`claims`, `cost`).
+        chosen: one page alone; None: all, and the tables (`claims`, `cost`, `glue`).
 
     Raises:
         UserError: there is no such page, or nothing to draw.
@@ -54,6 +56,7 @@ def pages(leaderboards: Path, chosen: str | None = None) -> Iterator[tuple[str, 
     if chosen is None:
         yield "claims", tally(judged, found, "docs/results")
         yield "cost", cost(records)
+        yield "glue", glue(records)
 
 
 def _drawn(
