@@ -9,7 +9,12 @@
 The same command again finds its record and says so; a run that was cut off goes on.
 """
 
-from omegaconf import DictConfig
+import sys
+
+try:
+    from omegaconf import DictConfig
+except ModuleNotFoundError as error:
+    sys.exit(f"train.py: {error.name} is not installed; type make setup, then . .venv/bin/activate")
 
 from zoo.config import build, check, launch
 

@@ -1,6 +1,8 @@
 """What `zoo --help` shows to somebody who has not seen it before."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,3 +46,14 @@ def test_every_verb_speaks_json_and_is_described_somewhere(name: str) -> None:
     assert any("--json" in parameter.opts for parameter in LEAVES[name].params)
     documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     assert any(f"zoo {name}" in document.read_text() for document in documents)
+
+
+def test_train_without_what_it_needs_is_one_sentence() -> None:
+    """As outside of .venv: the standard library alone."""
+    done = subprocess.run(
+        [sys.executable, "-S", "train.py"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "train.py: omegaconf is not installed; type make setup, then . .venv/bin/activate\n"
+    )

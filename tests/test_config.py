@@ -13,10 +13,10 @@ from omegaconf import OmegaConf
 from tests.jobs import job_overrides
 from tests.product import AXES, covering, words
 from tests.warm import cold
-from zoo.config import DRY_RUN, check, compose, session
+from zoo.config import check, compose, session
 from zoo.errors import UserError
 from zoo.leaderboard.record import deciding_config, identity
-from zoo.overrides import groups
+from zoo.overrides import DRY_RUN, groups, refuse_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -75,10 +75,13 @@ def test_help_has_examples_flags_and_every_option_in_100_columns() -> None:
         (["precision=17"], "precision=17: no such precision; there are bf16"),
         (["data=cifar"], "data=cifar: no such data; did you mean cifar10"),
         (["optimizer=lamb"], "optimizer=timm optimizer.name=lamb"),
-        (["sweeps=dmo"], "sweeps=dmo: no such sweeps; did you mean demo"),
+        (["sweeps=dmo"], "sweeps=dmo: no such sweep; did you mean demo"),
         (["trainer.budgett_s=3"], "trainer.budgett_s: no such key; did you mean trainer.budget_s"),
         (["optimzer=sgd"], "optimzer: no such group or key; did you mean optimizer"),
         (["model=vgg11", "model.dpth=3"], "model.dpth: no such key; did you mean model.depth"),
+        (["learning_rate=0.1"], "learning_rate: no such group or key; did you mean optimizer.lr?"),
+        (["qqqqqqqq=1"], "qqqqqqqq: no such group or key; python train.py --help has them all"),
+        (["seed=0,1"], "seed=0,1: several values are a sweep; type -m before them"),
         (["seed"], "seed: is no override; type KEY=VALUE"),
         (["model=timm", "model.width=2"], "model.width: no such key"),
         (
@@ -126,3 +129,22 @@ def test_composing_imports_no_torch() -> None:
         "sys.exit(bool({'torch', 'lightning', 'timm', 'wandb'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (
+            ["--model", "resnet20"],
+            "--model: there is no such flag; options have no dashes: type model=VALUE",
+        ),
+        (["--seed=1"], "type seed=1"),
+        (["--batch-size=8"], "type data.batch_size=8"),
+    ],
+)
+def test_a_flag_that_is_none_is_an_option_with_dashes(typed: list[str], said: str) -> None:
+    with pytest.raises(UserError, match=re.escape(said)):
+        refuse_flags(typed)
+    refuse_flags(
+        ["-m", "--multirun", "--cfg=job", "--cfg", "job", "--dry-run", "--config-dir=x", "seed=1"]
+    )

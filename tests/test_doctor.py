@@ -68,7 +68,7 @@ def test_it_imports_little_and_names_nobody(tmp_path: Path) -> None:
         assert name not in done.stdout
     assert "~/data" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert done.stdout.rstrip().endswith("nothing is broken")
+    assert done.stdout.rstrip().endswith("data=digits needs nothing that is missing")
 
 
 def test_every_line_that_is_not_ok_says_so_in_json_and_what_is_broken_counts(

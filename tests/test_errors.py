@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 # What a person is told to do; or the nearest names (`suggest`), or a text that others have made.
 DO = re.compile(
     r"\b(type|write|download|mend|put|add|install|rename|delete|save|sort|build|make|train|"
-    r"close|look to|leave|redo|give|use|label|zoo records lists them|zoo publish)\b"
+    r"close|look to|leave|redo|give|use|label|zoo publish)\b"
 )
 # No mistake of the user's, or the second half of a sentence whose first half is elsewhere.
 LEFT_OUT = {
@@ -43,7 +43,10 @@ def text_of(node: ast.expr) -> str | None:
         return str(node.value)
     if isinstance(node, ast.JoinedStr):
         parts = [v.value if isinstance(v, ast.Constant) else ast.unparse(v) for v in node.values]
-        if any("suggest(" in str(p) or "hint" in str(p) or "error" in str(p) for p in parts):
+        if any(
+            "suggest(" in str(p) or "_nearest(" in str(p) or "hint" in str(p) or "error" in str(p)
+            for p in parts
+        ):
             return None
         return "".join(v.value if isinstance(v, ast.Constant) else "{}" for v in node.values)  # type: ignore[misc]
     return None

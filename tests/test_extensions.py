@@ -78,6 +78,17 @@ def test_all_four_meet_in_one_run(mine: Path, train_here: Callable[..., Any]) ->
     assert group.records == [record]
 
 
+def test_a_record_of_it_is_one_to_publish_where_it_is_installed(
+    mine: Path, train_here: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from zoo.leaderboard.admission import objection
+
+    record = train_here(*TINY[1:], "model=tiny_conv", "optimizer=signum")
+    assert objection(record) is None
+    monkeypatch.setattr("zoo.extensions.extensions", list)
+    assert "is nothing that a run builds" in (objection(record) or "")
+
+
 def test_they_learn_and_meet_delays_and_pipelines(
     mine: Path, train_here: Callable[..., Any]
 ) -> None:

@@ -19,7 +19,7 @@ from zoo.leaderboard.certainty import Certainty, certainty
 from zoo.leaderboard.frontier import Cell
 from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import scan
-from zoo.leaderboard.terminal import print_board, print_problems
+from zoo.leaderboard.terminal import print_board, print_problems, record_line
 from zoo.verbs.analyse import analyse
 from zoo.verbs.answer import answer
 from zoo.verbs.compare import compare
@@ -37,7 +37,7 @@ from zoo.verbs.verify import verify
 
 app = typer.Typer(
     help="Boards, records and trained models of the experiment zoo; `python train.py --help` is about training. "
-    "`zoo VERB --help` says more of a verb, and every verb takes --json.",
+    "`zoo VERB --help` says more of a verb, and every verb that prints results takes --json.",
     context_settings={"help_option_names": ["--help", "-h"]},
     no_args_is_help=True,
     add_completion=True,
@@ -69,7 +69,14 @@ def board(
     cost: Annotated[
         str | None, typer.Option(help="rank against this cost, e.g. flops/total")
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="rows beside the frontier's; 0: all")] = 30,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="best rows beside the frontier's; 0: all; 30, or 5 without a name",
+            show_default=False,
+        ),
+    ] = None,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="the distance to the board's baseline, not the costs")
     ] = False,
@@ -83,6 +90,7 @@ def board(
     """Print a board: mean, spread and n over seeds, frontier marked."""
     boards = load_boards(leaderboards)
     chosen = [choose(boards, name)] if name else list(boards.values())
+    top = top if top is not None else 30 if name else 5
     if baseline and name and chosen[0].baseline is None:
         raise UserError(f"--baseline: board {name} has no baseline; add baseline: to {name}.yaml")
     stored, problems = scan(output_dir, leaderboards / "records", curves=curves_needed(chosen))
@@ -266,7 +274,7 @@ def _drawn_ranges(run: str, by_layer: bool, output_dir: Path, curated: Path) -> 
         stored, _ = scan(output_dir, curated)
         found = [s.record for s in stored if s.record.id == run]
     if not found:
-        raise UserError(f"run {run}: no record of it; zoo records lists them")
+        raise UserError(f"run {run}: no record of it; type zoo records --list to see them")
     drawn = ranges_svg(found[0], "by_layer" if by_layer else "over_training")
     if drawn is None:
         raise UserError(
@@ -276,6 +284,9 @@ def _drawn_ranges(run: str, by_layer: bool, output_dir: Path, curated: Path) -> 
 
 
 def records(
+    list_all: Annotated[
+        bool, typer.Option("--list", help="a line for each run: id, score, what was trained")
+    ] = False,
     quarantine: Annotated[
         bool,
         typer.Option(
@@ -288,7 +299,7 @@ def records(
 ) -> None:
     """Check every record against the schema.
 
-    Exit code 1: one is not valid.
+    Exit code 1: one is not valid. --list names each.
     """
     stored, problems = scan(output_dir, leaderboards / "records")
     if quarantine:
@@ -304,6 +315,9 @@ def records(
         print(json.dumps({"records": listed, "problems": bad}, indent=1))
     else:
         curated = sum(s.curated for s in stored)
+        if list_all:
+            for line in sorted(record_line(s.record) for s in stored):
+                print(line)
         print(f"{len(stored)} valid records ({curated} curated, {len(stored) - curated} local)")
         print_problems(Console(), problems)
     if problems:

@@ -25,7 +25,7 @@ from zoo import plugins
 from zoo.build import build, factory
 from zoo.errors import Diverged, Interrupted, UserError, first_line
 from zoo.leaderboard.boards import flatten
-from zoo.overrides import CONF, canonical, explain, take_config_dir
+from zoo.overrides import CONF, DRY_RUN, canonical, explain, refuse_flags, take_config_dir
 from zoo.schema import check, check_plain
 
 if TYPE_CHECKING:
@@ -84,6 +84,9 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
                     f"{override}: while {group} is swept, a key of its options is typed with two "
                     f"plus signs; type ++{override}"
                 )
+        if "Ambiguous value" in str(error):
+            several = next((o for o in overrides if "," in o), "")
+            return UserError(f"{several}: several values are a sweep; type -m before them")
     return found or UserError(first_line(error))
 
 
@@ -102,6 +105,7 @@ def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | N
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come through to us, whole
     try:
         others = take_config_dir(sys.argv[1:])
+        refuse_flags(others)
         typed = [canonical(argument) for argument in sys.argv[1:]]
     except UserError as error:
         _say(error)
@@ -130,7 +134,6 @@ def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | N
 
 
 EXPECTED = (UserError, Diverged, OSError)
-DRY_RUN = "--dry-run"
 
 
 def _dry_run(plan: "Plan") -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zoo.errors import UserError, suggest
+from zoo.errors import UserError, nearest, suggest
 from zoo.extensions import extensions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,6 +22,8 @@ _GROUP_OVERRIDE = re.compile(
     r"^(?P<prefix>[+~]{0,2})(?P<group>[a-z_/]+)(?P<at>@[\w.:]+)?=(?P<value>.+)$"
 )
 
+
+DRY_RUN = "--dry-run"
 
 # The folder of this process's --config-dir; Hydra keeps it to itself until it composes.
 _typed: list[Path] = []
@@ -48,6 +50,25 @@ def take_config_dir(arguments: Sequence[str]) -> list[str]:
             )
         _typed.append(found.config_dir.resolve())
     return others
+
+
+def refuse_flags(arguments: Sequence[str]) -> None:
+    """Refuse a flag that Hydra does not have: options are typed without dashes here.
+
+    Raises:
+        UserError: there is one.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    known = get_args_parser()._option_string_actions
+    for word in arguments:
+        name, _, value = word.partition("=")
+        if word.startswith("--") and name not in (*known, DRY_RUN):
+            option = name[2:].replace("-", "_")
+            raise UserError(
+                f"{word}: there is no such flag; options have no dashes: type "
+                f"{ELSEWHERE.get(option, option)}={value or 'VALUE'}"
+            )
 
 
 def config_folders() -> list[Path]:
@@ -133,8 +154,9 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
                         if "timm" in known[bare]
                         else ""
                     )
+                    one = "sweep" if bare == "sweeps" else bare
                     return UserError(
-                        f"{bare}={choice}: no such {bare}{suggest(choice, known[bare])}{hint}"
+                        f"{bare}={choice}: no such {one}{suggest(choice, known[bare])}{hint}"
                     )
         elif not equals:
             return UserError(f"{override}: is no override; type KEY=VALUE, for example seed=1")
@@ -145,7 +167,23 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
         ):
             if "." not in bare:
                 return UserError(
-                    f"{bare}: no such group or key{suggest(bare, [*known, *config_keys])}"
+                    f"{bare}: no such group or key{_nearest(bare, [*known, *config_keys])}"
                 )
             return UserError(f"{bare}: no such key{suggest(bare, config_keys)}")
     return None
+
+
+# What other programs call it.
+ELSEWHERE = {
+    "learning_rate": "optimizer.lr", "momentum": "optimizer.momentum", "weight_decay": "optimizer.weight_decay",
+    "epochs": "trainer.max_epochs", "num_epochs": "trainer.max_epochs", "steps": "trainer.max_steps",
+    "batch_size": "data.batch_size", "bs": "data.batch_size", "dataset": "data", "task": "data.task",
+    "gpus": "trainer.devices", "dtype": "precision", "output_dir": "paths.output_dir",
+}  # fmt: skip
+
+
+def _nearest(word: str, names: Sequence[str]) -> str:
+    """Return what was meant, or where all names stand: there are too many for a sentence."""
+    if word in ELSEWHERE:
+        return f"; did you mean {ELSEWHERE[word]}?"
+    return suggest(word, names) if nearest(word, names) else "; python train.py --help has them all"

@@ -70,6 +70,8 @@ for _name in ("lightning.pytorch", "lightning.fabric", "lightning"):
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 # Lightning 2.6 calls a function that torch 2.14 renamed; nothing that a user could change.
 warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+# A loss that is NaN ends the run with a sentence.
+warnings.filterwarnings("ignore", message=r"Encountered `nan` values in tensor")
 # A first update that the loss scale skips; the schedule is a function of the budget that is used.
 warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
 

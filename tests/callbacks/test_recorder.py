@@ -41,7 +41,8 @@ class Bench:
         self.task = Count()
         self.recorder = Recorder(
             Budget({**SECTION, **options.pop("budget", {})}, batches_per_epoch=10, batch_size=2),
-            log_every, clock=lambda: self.now, **options,
+            log_every, clock=lambda: self.now,
+            processor_clock=lambda: self.now / 2, **options,
         )  # fmt: skip
         self.trainer: Any = SimpleNamespace(
             global_step=0, world_size=1, loggers=[], callback_metrics={}, should_stop=False,
@@ -187,3 +188,14 @@ def test_what_callbacks_measure_is_a_point_only_when_it_was_measured() -> None:
     curve = bench.recorder.curves["num/warmth"]
     assert (curve.columns()["step"], curve.columns()["value"]) == ([1, 3], [3.0, 5.0])
     assert bench.recorder.latest["num/warmth"] == 5.0
+
+
+def test_the_processors_clock_is_of_training_alone() -> None:
+    bench = Bench()
+    bench.step(2.0)
+    bench.evaluate(10.0, acc=0.5)
+    bench.now += 7.0  # a checkpoint
+    bench.recorder.pause()
+    bench.step(4.0)
+    assert bench.recorder.train_s == 6.0
+    assert bench.recorder.cpu_s == 3.0

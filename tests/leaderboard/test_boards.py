@@ -1,5 +1,6 @@
 """Every board loads and renders; filters, columns, formats, and the verbs of `zoo`."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.factories import DATA, make_config, make_ranges, make_record
@@ -24,8 +26,8 @@ from zoo.leaderboard.boards import (
 )
 from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
 from zoo.leaderboard.record import Record
-from zoo.leaderboard.store import read_record, write_record
-from zoo.leaderboard.terminal import report
+from zoo.leaderboard.store import read_record, scan, write_record
+from zoo.leaderboard.terminal import print_board, report
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOARDS = load_boards(ROOT / "leaderboards")
@@ -298,7 +300,7 @@ def test_zoo_figure_draws_a_frontier_or_the_ranges_of_a_run(
     for arguments, said in (
         ((), "type a board, or --ranges"),
         (("digits", "--ranges", monitored.id), "type a board, or --ranges"),
-        (("--ranges", plain), "was not monitored"),
+        (("--ranges", plain), "train it again with callbacks=ranges"),
         (("--ranges", "0123"), "run 0123: no record of it"),
         (("--ranges", str(broken)), "Field required"),
     ):
@@ -323,9 +325,61 @@ def test_the_zoo_command_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("processor", "waited", "said"), [(9.0, 0.0, False), (6.0, 0.0, True), (6.0, 3.0, False)]
+)
+def test_a_machine_that_was_busy_is_told_of(
+    processor: float, waited: float, said: bool, capsys: Any
+) -> None:
+    clocks = {"time/train_s": 10.0, "time/cpu_s": processor, "time/data_wait_s": waited}
+    record = make_record(0, metrics={**make_record(0).metrics, **clocks})
+    report(record, Path("outputs"), Path("none"), ROOT / "leaderboards")
+    assert ("busy with other work" in " ".join(capsys.readouterr().out.split())) is said
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_no_number_and_no_name_is_broken_in_a_board_of_many_columns(width: int) -> None:
+    corpora = {"corpus": "pubmed", "tokenizer_corpus": "pubmed+pmc", "train_bytes": 2_000_000}
+    board = BOARDS["digits"].model_copy(
+        update={
+            "columns": [*(f"data.{k}" for k in corpora), "model.name", "optimizer.lr"],
+            "where": {},
+        }
+    )
+    found = [
+        make_record(s, config=make_config(s, data={**corpora, "corpus": c}, optimizer={"lr": 1e-4}))
+        for s in range(3)
+        for c in ("pubmed", "c4")
+    ]
+    filled = view(board, found)
+    out = io.StringIO()
+    print_board(Console(file=out, width=width), filled, [])
+    for word in ("2000000", "pubmed+pmc", "resnet8", "0.0001"):
+        assert word in out.getvalue(), word
+    assert max(len(line) for line in out.getvalue().splitlines()) <= width
+
+
+def test_a_list_of_records(tmp_path: Path) -> None:
+    record = make_record(3)
+    write_record(record, tmp_path / record.id / "record.json")
+    typed = ["records", "--list", "--output-dir", str(tmp_path), "--leaderboards", str(tmp_path)]
+    done = CliRunner().invoke(app, typed)
+    assert done.exit_code == 0
+    line = done.stdout.splitlines()[0]
+    assert line.startswith(f"{record.id}  finished, test/acc")
+    assert line.endswith(record.command)
+
+
 @pytest.mark.parametrize(("evaluation", "said"), [(9.0, False), (11.0, True)])
 def test_a_run_that_mostly_evaluates_says_so(evaluation: float, said: bool, capsys: Any) -> None:
     clocks = {"time/train_s": 10.0, "time/eval_s": evaluation}
     record = make_record(0, metrics={**make_record(0).metrics, **clocks})
     report(record, Path("outputs"), Path("none"), ROOT / "leaderboards")
     assert ("most of it evaluation" in " ".join(capsys.readouterr().out.split())) is said
+
+
+def test_every_board_has_rows_of_the_curated_records() -> None:
+    """A condition that no record fulfils would go unseen: an empty board says no more than that."""
+    stored, _ = scan(None, ROOT / "leaderboards" / "records", curves=False)
+    records = [s.record for s in stored]
+    assert [name for name, board in BOARDS.items() if not select(board, records)] == []

@@ -350,7 +350,7 @@ def test_the_rank_after_a_run_says_that_seeds_are_missing(
     board.write_text(board.read_text() + "\nminimum_seeds: 3\n")
     report(climbing([0.8], 0, 4), tmp_path / "out", tmp_path / "none", tmp_path / "boards")
     shown = " ".join(capsys.readouterr().out.split())
-    assert "on board t, on no frontier with fewer than 3 seeds" in shown
+    assert "on board t, on no frontier with 1 of 3 seeds" in shown
 
 
 def test_a_board_that_is_none_does_not_hide_what_was_trained(

@@ -23,7 +23,7 @@ from zoo.errors import UserError
 from zoo.leaderboard.record import Record, deciding_config, identity
 from zoo.leaderboard.store import read_record, write_record
 from zoo.leaderboard.verify import first_difference, judge, prediction_interval
-from zoo.verbs.verify import make_again, overrides_of
+from zoo.verbs.verify import _find, make_again, overrides_of
 
 SEEDS = [make_record(s, accuracy=a) for s, a in enumerate((0.90, 0.91, 0.93))]
 
@@ -261,3 +261,13 @@ def test_a_sample_is_of_the_curated_ones_and_the_seeds_own(tmp_path: Path) -> No
     assert len(ids(0.25, 0, None)) == 5
     assert ids(4, 1, None) == ids(4, 1, None) != ids(4, 2, None)
     assert all(r.metrics["time/train_s"] <= 6 for r in _sample(many, 5, 0, 6.0))
+
+
+def test_the_beginning_of_an_id_is_enough_where_it_is_one(tmp_path: Path) -> None:
+    records = [make_record(seed) for seed in range(3)]
+    assert _find(records[1].id[:8], records) is records[1]
+    twin = records[0].model_copy(update={"id": records[1].id[:8] + "0" * 8})
+    with pytest.raises(UserError, match="there are 2 that begin so; type more of its id"):
+        _find(records[1].id[:8], [*records, twin])
+    with pytest.raises(UserError, match="no record of it; type zoo records --list to see them"):
+        _find(records[1].id[:3], records)

@@ -156,9 +156,9 @@ def test_the_screen_names_what_is_running_and_why_others_failed(tmp_path: Path) 
         (Left(3, 360, 0), "3 left, about 3 min (2 at a time)"),
         (
             Left(3, 360, 1),
-            "3 left, about 3 min (2 at a time), 1 of them unlike any run here before",
+            "3 left, about 3 min (2 at a time), 1 of them unlike any run here before, so not in it",
         ),
-        (Left(3, 0, 3), "3 left, all unlike any run here before"),
+        (Left(3, 0, 3), "3 left, all unlike any run here before, so no time is known"),
     ],
 )
 def test_time_left_in_a_phrase(left: Left, said: str) -> None:

@@ -31,7 +31,7 @@ class Recorder(Callback):
         budget: told of steps and seconds; asked whether the run is over.
         log_every_steps: steps between two points of the training curves.
         compiled: the first step compiles and goes on the clock of compilation.
-        clock: seconds; replaced in tests.
+        clock, processor_clock: seconds, and those that this process has had a processor; replaced in tests.
     """
 
     def __init__(
@@ -41,14 +41,16 @@ class Recorder(Callback):
         *,
         compiled: bool = False,
         clock: Callable[[], float] = time.perf_counter,
+        processor_clock: Callable[[], float] = time.process_time,
     ) -> None:
         self.budget = budget
         self.log_every_steps = log_every_steps
         self.clock = clock
+        self.processor_clock = processor_clock
         self.steps = self.samples = self.compiling_steps = 0
         self.tokens: int | None = None
         self.extent: Extent | None = None  # of all batches, where they are of sequences
-        self.train_s = self.eval_s = self.compile_s = self.wait_s = 0.0
+        self.train_s = self.eval_s = self.compile_s = self.wait_s = self.cpu_s = 0.0
         self.times = StepTimes()
         self.curves: dict[str, CurveLog] = {}
         self.latest: dict[str, float] = {}
@@ -56,8 +58,8 @@ class Recorder(Callback):
         self._sums: dict[str, Tensor] = {}
         self._uncounted: list[Counted] = []
         self._batches = 0
-        self._step_s = 0.0  # of the update under way
-        self._mark = 0.0
+        self._step_s = self._step_cpu_s = 0.0  # of the update under way
+        self._mark = self._cpu_mark = 0.0
         self._wait_before = 0.0
         self._compiles_next = compiled  # also the first step of a resumed run
 
@@ -66,7 +68,7 @@ class Recorder(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stream = _stream(trainer)
         self._wait_before = self.wait_s - (stream.wait_s if stream else 0.0)
-        self._mark = self.clock()
+        self._begin()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -85,9 +87,11 @@ class Recorder(Callback):
         at_log = updated and trainer.global_step % self.log_every_steps == 0
         if at_log:
             self._read_sums(trainer)  # on a GPU this waits for the device: the clock is then true
-        now = self.clock()
-        self._step_s += now - self._mark
-        self._mark = now
+        self._step_s -= self._mark
+        self._step_cpu_s -= self._cpu_mark
+        self._begin()
+        self._step_s += self._mark
+        self._step_cpu_s += self._cpu_mark
         if not updated:
             return
         self.steps = trainer.global_step
@@ -97,14 +101,19 @@ class Recorder(Callback):
             self._compiles_next = False
         else:
             self.train_s += self._step_s
+            self.cpu_s += self._step_cpu_s
             self.times.add(self._step_s)
-        self._step_s = 0.0
+        self._step_s = self._step_cpu_s = 0.0
         self.budget.used(self.steps, self.train_s)
         self._note(trainer, _measures(trainer.callbacks))  # type: ignore[attr-defined]
         if at_log:
             self._log_training(trainer)
         if self.budget.time_is_up:
             trainer.should_stop = True
+
+    def _begin(self) -> None:
+        """Start both clocks of a step anew."""
+        self._mark, self._cpu_mark = self.clock(), self.processor_clock()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._batches:  # the last steps are a point of the curve, too
@@ -176,7 +185,7 @@ class Recorder(Callback):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         _synchronise(pl_module)
-        self._mark = self.clock()
+        self._begin()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._end_evaluation(trainer, pl_module, "val/")
@@ -191,9 +200,9 @@ class Recorder(Callback):
         _synchronise(pl_module)
         scores = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(prefix)}
         self.latest.update(scores)
-        now = self.clock()
-        self.eval_s += now - self._mark
-        self._mark = now
+        began = self._mark
+        self._begin()
+        self.eval_s += self._mark - began
         if prefix == "val/":
             self.last_evaluation = self.steps
             for key, value in scores.items():
@@ -204,7 +213,7 @@ class Recorder(Callback):
 
     def pause(self) -> None:
         """Take the time since the last step off the training clock (a checkpoint was written)."""
-        self._mark = self.clock()
+        self._begin()
 
     # -- the checkpoint ------------------------------------------------------------------------
 
@@ -218,6 +227,7 @@ class Recorder(Callback):
         "eval_s",
         "compile_s",
         "wait_s",
+        "cpu_s",
     )
 
     def state_dict(self) -> dict[str, Any]:
@@ -231,6 +241,7 @@ class Recorder(Callback):
             "sums": {k: float(v) for k, v in self._sums.items()},
             "batches": self._batches,
             "step_s": self._step_s,
+            "step_cpu_s": self._step_cpu_s,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -246,6 +257,7 @@ class Recorder(Callback):
         self._sums = {k: torch.tensor(v) for k, v in state["sums"].items()}
         self._batches = state["batches"]
         self._step_s = state["step_s"]
+        self._step_cpu_s = state.get("step_cpu_s", 0.0)  # of checkpoints from before it was counted
         self.budget.used(self.steps, self.train_s)
 
 

@@ -111,9 +111,11 @@ def _about_the_command(command: str) -> Iterator[str]:
 
 def _is_ours(target: str) -> bool:
     from zoo.build import ALLOWED_PACKAGES
+    from zoo.extensions import extensions
 
     parts = target.split(".")
-    return parts[0] in ALLOWED_PACKAGES and all(p.isidentifier() and p[0] != "_" for p in parts)
+    allowed = {*ALLOWED_PACKAGES, *(e.package for e in extensions())}
+    return parts[0] in allowed and all(p.isidentifier() and p[0] != "_" for p in parts)
 
 
 def _strings(node: Any, place: str) -> Iterator[tuple[str, str]]:

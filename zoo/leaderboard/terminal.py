@@ -2,7 +2,7 @@
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from rich import box
@@ -41,6 +41,7 @@ SCORES = (
 )  # fmt: skip
 
 WIDE = 100  # columns of a terminal that has room for every cost
+LEAST = 28  # columns for what was run; costs are left out where there are fewer
 
 
 def board_table(
@@ -51,6 +52,7 @@ def board_table(
     *,
     baseline: bool = False,
     narrow: bool = False,
+    width: int | None = None,
 ) -> Table:
     """Return a board as a table, best quality first; `*` marks the Pareto frontier.
 
@@ -62,6 +64,7 @@ def board_table(
         baseline: show the distance to the baseline in the place of costs.
         narrow: leave out the standard deviation, which the interval has in it, and all costs but the
             one that is ranked against.
+        width: of the terminal; where the columns of what was run do not fit, they are words in one.
     """
     table = Table(
         box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=filled.board.title, title_justify="left"
@@ -70,14 +73,29 @@ def board_table(
     quality_key = filled.board.quality.key
     # What a table's rows are kept apart by stands above it.
     columns = [c for c in filled.columns if c not in filled.board.apart]
-    for column in columns:
-        table.add_column(_heading(column, columns), overflow="fold")
     costs = [] if baseline else [filled.cost] if narrow else filled.board.costs
     cells = {g.key: g.cells[quality_key] for g in groups}
     if narrow:
         cells = {key: _mean_of(cell) for key, cell in cells.items()}
-    width = max((len(show_cell(cell, filled.board.quality)) for cell in cells.values()), default=0)
-    label = textwrap.fill(filled.board.quality.label, max(width, 9), break_long_words=False)
+    widest = max((len(show_cell(cell, filled.board.quality)) for cell in cells.values()), default=0)
+    label = _wrapped(filled.board.quality.label, max(widest, 9))
+    curated = {id(s.record) for s in stored if s.curated}
+    # Said once below the table where it is the same for all rows: 80 columns are few.
+    placed = len({_where(g, curated) for g in filled.groups}) > 1 and not narrow
+    beside = _beside(filled, groups, stored, baseline=baseline, narrow=narrow)
+    settings = {g.key: _settings(g, columns) for g in groups}
+    headings = [_heading(column, columns) for column in columns]
+    together = width is not None and beside + _needed(headings, settings.values()) > width
+    if together:
+        headings = ["what was run"]
+        settings = {
+            g.key: [" ".join(f"{_heading(c, columns).replace(' ', '_')}={word}"
+                    for c, word in zip(columns, settings[g.key], strict=True) if word)]
+            for g in groups
+        }  # fmt: skip
+    for i, heading in enumerate(headings):
+        longest = max((len(words[i]) for words in settings.values()), default=0)
+        table.add_column(heading if together else _wrapped(heading, longest), overflow="fold")
     table.add_column(label, justify="right", no_wrap=True)
     table.add_column("95%", justify="right", no_wrap=True)
     table.add_column("n", justify="right")
@@ -86,12 +104,8 @@ def board_table(
         table.add_column("vs baseline", justify="right")
         table.add_column("p (Holm)", justify="right")
     for axis in costs:
-        widest = max((len(_cost(g, axis, narrow)) for g in groups), default=0)
-        table.add_column(axis.label, justify="right", min_width=widest)
-    curated = {id(s.record) for s in stored if s.curated}
-    # Said once below the table where it is the same for all rows: 80 columns are few.
-    places = {_where(g, curated) for g in filled.groups}
-    placed = len(places) > 1 and not narrow
+        longest = max((len(_cost(g, axis, narrow)) for g in groups), default=0)
+        table.add_column(_wrapped(axis.label, longest), justify="right", min_width=longest)
     if placed:
         table.add_column("where")
     for group in groups:
@@ -99,7 +113,7 @@ def board_table(
         diverged = sum(r.status == "diverged" for r in group.records)
         row = [
             "*" if group.on_frontier else "",
-            *(show(get(group.config, c)) for c in columns),
+            *settings[group.key],
         ]
         row.append(show_cell(cells[group.key], filled.board.quality))
         row.append(show_interval(quality, filled.board.quality))
@@ -116,6 +130,49 @@ def board_table(
         # Text, not markup: a name with brackets in it is only a name.
         table.add_row(*(Text(cell) for cell in row), style="bold" if group.on_frontier else None)
     return table
+
+
+def _beside(
+    filled: View, groups: list[Group], stored: list[Stored], *, baseline: bool, narrow: bool
+) -> int:
+    """Return how many columns of a terminal are taken by what is beside the settings."""
+    axis = filled.board.quality
+    shown = [g.cells[axis.key] for g in groups]
+    row = ["*", "123 (4 diverged)" if _diverged(groups) else "123!", "100%", "-1234..-1234"]
+    row.append(
+        max((show_cell(_mean_of(c) if narrow else c, axis) for c in shown), key=len, default="")
+    )
+    row += ["+12.34 (-12.34..12.34)", "<0.001"] if baseline else []
+    costs = [] if baseline else [filled.cost] if narrow else filled.board.costs
+    taken = 2 + _needed([], [row])
+    taken += _needed(
+        [a.label for a in costs], [[_cost(g, a, narrow) for a in costs] for g in groups]
+    )
+    curated = {id(s.record) for s in stored if s.curated}
+    places = {_where(g, curated) for g in filled.groups}
+    return taken + (max(map(len, places)) + 2 if len(places) > 1 and not narrow else 0)
+
+
+def _diverged(groups: Iterable[Group]) -> bool:
+    return any(r.status == "diverged" for g in groups for r in g.records)
+
+
+def _settings(group: Group, columns: Sequence[str]) -> list[str]:
+    return [show(get(group.config, c)) for c in columns]
+
+
+def _wrapped(heading: str, width: int) -> str:
+    """Break a heading between words: a table takes room from its widest column first."""
+    return textwrap.fill(heading, max(width, *map(len, heading.split())), break_long_words=False)
+
+
+def _needed(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """Return how wide columns are in which no word is broken."""
+    widths = [max(map(len, heading.split())) for heading in headings]
+    for row in rows:
+        widths = widths or [0] * len(row)
+        widths = [max(w, len(word)) for w, word in zip(widths, row, strict=True)]
+    return sum(w + 2 for w in widths)  # a space on either side
 
 
 def _cost(group: Group, axis: Axis, narrow: bool) -> str:
@@ -145,7 +202,8 @@ def _heading(column: str, columns: Sequence[str]) -> str:
     if column.endswith(".name"):
         return column.removesuffix(".name")
     last = column.rpartition(".")[2]
-    return last if sum(c.rpartition(".")[2] == last for c in columns) == 1 else column
+    alone = sum(c.rpartition(".")[2] == last for c in columns) == 1
+    return (last if alone else column).replace("_", " ")  # a space is where a heading breaks
 
 
 def _where(group: Group, curated: set[int]) -> str:
@@ -175,10 +233,13 @@ def print_board(
         console.print(f"{filled.board.title}: {_nothing(filled, stored)}", markup=False)
         return
     shown = [g for i, g in enumerate(filled.groups) if not top or i < top or g.on_frontier]
-    narrow = console.width < WIDE
+    beside = _beside(filled, shown, stored, baseline=baseline, narrow=False)
+    narrow = console.width < WIDE or beside + LEAST > console.width
     clocked = depends_on_hardware(filled.cost.key) and len(filled.hardware) > 1
     for heading, rows in _parts(filled, shown, clocked and not across).items():
-        table = board_table(filled, rows, stored, sure, baseline=baseline, narrow=narrow)
+        table = board_table(
+            filled, rows, stored, sure, baseline=baseline, narrow=narrow, width=console.width
+        )
         table.title = Text(f"{filled.board.title}{f', {heading}' if heading else ''}")
         console.print(table)
     for row in filled.board.reported:
@@ -214,7 +275,7 @@ def print_board(
     if filled.board.target is not None:
         notes.append(str(filled.board.target))
     if narrow and len(filled.board.costs) > 1 and not baseline:
-        notes.append(f"a terminal of {WIDE} columns shows all costs")
+        notes.append("a wider terminal shows all costs")
     if hidden:
         notes.append(f"{hidden:,} rows more with --top 0")
     if n1:
@@ -271,10 +332,13 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
     c = record.config
+    typed = record.command.removeprefix("python train.py").strip()
     words = [str(get(c, f"{k}.name")) for k in ("model", "data", "precision", "optimizer", "delay")]
     table.add_row(
         "trained", Text(" + ".join(w for w in words if w != "none") + f", seed {record.seed}")
     )
+    if typed:
+        table.add_row("typed", Text(typed))
     scores = [(k, record.metrics.get(k)) for k in SCORES]
     table.add_row(
         "how well", "  ".join(_score(k, v) for k, v in scores if v is not None) or record.status
@@ -295,7 +359,7 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
             group = filled.groups[place]
             on = "on its frontier" if group.on_frontier else "not on its frontier"
             if len(group.records) < board.minimum_seeds:
-                on = f"on no frontier with fewer than {board.minimum_seeds} seeds"
+                on = f"on no frontier with {len(group.records)} of {board.minimum_seeds} seeds"
             table.add_row(
                 "rank",
                 Text(f"{place + 1} of {len(filled.groups)} on board {board.name}, {on} "
@@ -308,7 +372,16 @@ def report(record: Record, output_dir: Path, curated_dir: Path, boards_dir: Path
 
 def one_line(record: Record) -> str:
     """Return the record in a line, for a sweep that goes over what is done before."""
-    quality = next(
+    return f"run {record.id} was done before ({record.status}{_quality(record)}): {record.command}"
+
+
+def record_line(record: Record) -> str:
+    """Return the record in a line, for a list of all."""
+    return f"{record.id}  {record.status}{_quality(record)}  {record.command}"
+
+
+def _quality(record: Record) -> str:
+    return next(
         (
             f", {_score(k, v)}"
             for k in ("test/score", "test/acc", "test/bits_per_byte", "test/loss")
@@ -316,7 +389,6 @@ def one_line(record: Record) -> str:
         ),
         "",
     )
-    return f"run {record.id} was done before ({record.status}{quality}): {record.command}"
 
 
 def _score(key: str, value: float) -> str:
@@ -338,4 +410,15 @@ def _speed(record: Record) -> str:
     train, evaluated = m.get("time/train_s"), m.get("time/eval_s")
     if train and evaluated and evaluated > train:
         parts.append("most of it evaluation: trainer.eval_every_epochs says how often")
+    if _was_busy(record):
+        parts.append("on a machine that was busy with other work, so these times say little")
     return ", ".join(parts) + (" (emulated arithmetic)" if record.emulated else "")
+
+
+def _was_busy(record: Record) -> bool:
+    """Whether a run on a CPU, which else computes all the time, had to wait for a processor."""
+    m = record.metrics
+    train, cpu, waited = (m.get(f"time/{k}") for k in ("train_s", "cpu_s", "data_wait_s"))
+    if record.hardware.device != "cpu" or not train or cpu is None:
+        return False
+    return cpu < 0.7 * (train - (waited or 0.0))

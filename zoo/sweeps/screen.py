@@ -31,9 +31,11 @@ def time_left(left: Left, workers: int = 1) -> str:
     """Return how long the rest takes, in a phrase."""
     if left.runs == 0:
         return "nothing left"
-    unknown = f"{left.unknown} of them unlike any run here before" if left.unknown else ""
+    unknown = (
+        f"{left.unknown} of them unlike any run here before, so not in it" if left.unknown else ""
+    )
     if left.unknown == left.runs:
-        return f"{left.runs} left, {'all ' if left.runs > 1 else ''}unlike any run here before"
+        return f"{left.runs} left, {'all ' if left.runs > 1 else ''}unlike any run here before, so no time is known"
     spread = f" ({workers} at a time)" if workers > 1 else ""
     words = [f"{left.runs} left", f"about {duration(left.seconds / workers)}{spread}", unknown]
     return ", ".join(w for w in words if w)

@@ -81,4 +81,9 @@ def _print(console: "Console", checks: list["Check"]) -> None:
         table.add_row(Text(check.what), Text(check.state, style=STYLES[check.state]), said)
     console.print(table)
     bad = [check.what for check in checks if check.state == "broken"]
-    console.print(f"broken: {', '.join(bad)}" if bad else "nothing is broken", markup=False)
+    console.print(
+        f"broken: {', '.join(bad)}"
+        if bad
+        else "nothing is broken; data=digits needs nothing that is missing",
+        markup=False,
+    )

@@ -50,7 +50,7 @@ def merge(
         if wanted not in found and not any(p.path.stem == wanted for p in refused):
             where = ", ".join(map(str, sources)) if sources else output_dir
             raise UserError(
-                f"run {wanted}: no valid record of it in {where}; zoo records lists them"
+                f"run {wanted}: no valid record of it in {where}; type zoo records --list to see them"
             )
     chosen = [found[i] for i in ids if i in found] if ids else list(found.values())
     for record in chosen:

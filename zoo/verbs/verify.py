@@ -96,10 +96,12 @@ def _find(typed: str, every: list[Record]) -> Record:
             return read_record(Path(typed))
         except ValueError as error:
             raise UserError(f"{typed}: {error}") from None
-    for record in every:
-        if record.id == typed:
-            return record
-    raise UserError(f"run {typed}: no record of it; zoo records lists them")
+    found = [r for r in every if r.id.startswith(typed)] if len(typed) >= 4 else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"run {typed}: there are {len(found)} that begin so; type more of its id")
+    raise UserError(f"run {typed}: no record of it; type zoo records --list to see them")
 
 
 def make_again(record: Record, every: Sequence[Record], folder: Path, *, again: bool) -> Verified:

@@ -18,6 +18,7 @@ STYLES: dict[Verdict, str] = {
     "undecided": "yellow",
     "no runs": "dim",
 }
+UNITS = {"linear": "", "percent": " points", "log10": " decades"}
 SIGNS = {"at_least": "≥", "at_most": "≤", "more_than": ">", "less_than": "<", "within": "within ±"}
 
 
@@ -60,7 +61,10 @@ def _table(paper: str, judged: list[Judged]) -> Table:
 def bound_of(judged: Judged) -> str:
     """Return the bound of the test that decides, with its sign."""
     name, bound = judged.claim.tests[judged.telling].bound
-    return f"{SIGNS[name]}{'' if name == 'within' else ' '}{bound:g}"
+    unit = (
+        UNITS[judged.claim.scale] if judged.claim.tests[judged.telling].speed_up is None else " x"
+    )
+    return f"{SIGNS[name]}{'' if name == 'within' else ' '}{bound:g}{unit}"
 
 
 def measured(outcome: Outcome) -> str:
