@@ -12,6 +12,7 @@ from benchmarks import (
     delay,
     encoder,
     finetune,
+    long,
     page,
     pipeline,
     publish,
@@ -36,6 +37,7 @@ ALL = {
     "causal": causal.rows,
     "questions": questions.rows,
     "publish": publish.rows,
+    "long": long.rows,
 }
 
 
