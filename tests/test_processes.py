@@ -3,6 +3,8 @@
 import functools
 import os
 import signal
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +56,19 @@ COMPARED = ("train/", "val/", "test/", "flops/", "model/", "cost/bit_flops")
 def alone(case: str, folder: Path) -> Record:
     """Return the record of a case in one process."""
     return train_in(folder / "alone", *CASES[case][0])
+
+
+def farthest(one: Record, two: Record) -> tuple[str, float]:
+    """Return the metric or loss of a step in which two records differ most, relative to it."""
+    pairs = {
+        k: (v, two.metrics[k])
+        for k, v in one.metrics.items()
+        if k.startswith(COMPARED) and v is not None
+    }
+    losses = zip(one.curve["train/loss"].value, two.curve["train/loss"].value, strict=True)
+    pairs |= {f"train/loss of step {i + 1}": pair for i, pair in enumerate(losses)}
+    apart = {k: abs(b - a) / max(abs(a), 1e-12) for k, (a, b) in pairs.items()}
+    return max(apart.items(), key=lambda item: item[1])
 
 
 def environment(output: Path) -> dict[str, str]:
@@ -218,3 +233,17 @@ def test_weights_without_blocks_are_not_shared_out(train_here: Callable[..., Any
         UserError, match=r"model=resnet8: has no blocks by which .* type trainer=ddp"
     ):
         train_here("trainer=fsdp", *TINY)
+
+
+def main() -> None:
+    """Print how far two processes are from one: python -m tests.test_processes"""
+    with tempfile.TemporaryDirectory() as place:
+        for case in CASES:
+            one, two = alone(case, Path(place)), together(case, Path(place))
+            key, apart = farthest(one, two)
+            steps = int(one.metrics["train/steps"] or 0)
+            print(f"{case}: {steps} steps, farthest {apart:.1e} ({key})", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
