@@ -80,6 +80,8 @@ def rows(steps: int = STEPS) -> Iterator[tuple[str, str, str, str]]:
             logged = sum(p.stat().st_size for p in folder.rglob("metrics.csv"))
             size = path.stat().st_size
         later = [s for s in seen if LEFT_OUT * took < s[0] < took - END_S]
+        if len(later) < 100:
+            sys.exit(f"long: {steps:,} steps took {took:.0f} s, too short to tell")
         seconds = [s[0] for s in later]
         per_step = took / steps  # steps take the same time, so a second is as many everywhere
         memory = stats.linregress(seconds, [s[1] for s in later])

@@ -81,7 +81,11 @@ def test_help_has_examples_flags_and_every_option_in_100_columns() -> None:
         (["model=vgg11", "model.dpth=3"], "model.dpth: no such key; did you mean model.depth"),
         (["learning_rate=0.1"], "learning_rate: no such group or key; did you mean optimizer.lr?"),
         (["qqqqqqqq=1"], "qqqqqqqq: no such group or key; python train.py --help has them all"),
-        (["seed=0,1"], "seed=0,1: several values are a sweep; type -m before them"),
+        (["seed=0,1"], "seed=0,1: several values are a sweep of train.py; type -m before them"),
+        (
+            ["callbacks.checkpoint.every_s=3", "model=resnet8,resnet20", "seed=1"],
+            "model=resnet8,resnet20: several values are",
+        ),
         (["seed"], "seed: is no override; type KEY=VALUE"),
         (["model=timm", "model.width=2"], "model.width: no such key"),
         (
@@ -138,7 +142,9 @@ def test_composing_imports_no_torch() -> None:
             ["--model", "resnet20"],
             "--model: there is no such flag; options have no dashes: type model=VALUE",
         ),
-        (["--seed=1"], "type seed=1"),
+        (["--lr=0.1"], "type optimizer.lr=0.1"),
+        (["--verbose"], "type KEY=VALUE, as in model=resnet20"),
+        (["--task=classification"], "type task=classification"),
         (["--batch-size=8"], "type data.batch_size=8"),
     ],
 )
@@ -146,5 +152,16 @@ def test_a_flag_that_is_none_is_an_option_with_dashes(typed: list[str], said: st
     with pytest.raises(UserError, match=re.escape(said)):
         refuse_flags(typed)
     refuse_flags(
-        ["-m", "--multirun", "--cfg=job", "--cfg", "job", "--dry-run", "--config-dir=x", "seed=1"]
+        [
+            "-m",
+            "--multirun",
+            "--cfg=job",
+            "--cfg",
+            "job",
+            "--dry-run",
+            "--config-dir=x",
+            "--multi",
+            "--",
+            "seed=1",
+        ]
     )

@@ -9,8 +9,8 @@ from tests.conftest import ROOT
 
 # What a person is told to do; or the nearest names (`suggest`), or a text that others have made.
 DO = re.compile(
-    r"\b(type|write|download|mend|put|add|install|rename|delete|save|sort|build|make|train|"
-    r"close|look to|leave|redo|give|use|label|zoo publish)\b"
+    r"(^|[;:,] |\bor |\band |\bthen |it; )(or )?(type|write|download|mend|put|add|install|rename|delete|save|sort|"
+    r"build|make|train|close|look to|leave|redo|give|use|label|shorten)\b"
 )
 # No mistake of the user's, or the second half of a sentence whose first half is elsewhere.
 LEFT_OUT = {

@@ -84,8 +84,9 @@ def test_a_record_of_it_is_one_to_publish_where_it_is_installed(
     from zoo.leaderboard.admission import objection
 
     record = train_here(*TINY[1:], "model=tiny_conv", "optimizer=signum")
+    assert record.config["model"]["_target_"] == "zoo_mine.nets.TinyConv"
     assert objection(record) is None
-    monkeypatch.setattr("zoo.extensions.extensions", list)
+    monkeypatch.setattr("zoo.build.extensions", list)
     assert "is nothing that a run builds" in (objection(record) or "")
 
 

@@ -124,6 +124,11 @@ def _check_targets(node: Any) -> None:
             _check_targets(value)
 
 
+def allowed_packages() -> tuple[str, ...]:
+    """Return the packages of which a configuration or a record may name something to build."""
+    return (*ALLOWED_PACKAGES, *(e.package for e in extensions()))
+
+
 def _check_target(target: Any) -> None:
     """Let through what a configuration may build.
 
@@ -132,7 +137,7 @@ def _check_target(target: Any) -> None:
     private, and no other function: allowed packages hold ways to run source code and to unpickle.
     """
     name = str(target)
-    allowed = (*ALLOWED_PACKAGES, *(e.package for e in extensions()))
+    allowed = allowed_packages()
     refusal = UserError(
         f"_target_={name}: not allowed; what is built are models, layers, optimizers, callbacks "
         f"and metrics of {', '.join(allowed)}; type one of those"

@@ -176,7 +176,10 @@ def results(
     leaderboards: Leaderboards = LEADERBOARDS,
     as_json: AsJson = False,
 ) -> None:
-    """Write the docs' pages of results anew, from the curated records."""
+    """Write the docs' pages of results anew, from the curated records.
+
+    Without a name and --out, also the tables of README.md and docs/ that are made of them.
+    """
     from zoo.verbs.results import run
 
     run(name, out, leaderboards, as_json)

@@ -75,6 +75,11 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
             keys = flatten(OmegaConf.to_container(hydra.compose("train", firsts), resolve=False))  # type: ignore[arg-type]
     sections = {key.rsplit(".", n)[0]: None for key in keys for n in range(1, key.count(".") + 1)}
     found = explain(overrides, {**sections, **keys})
+    several = re.search(r"Ambiguous value for argument '(.*?)'\n", f"{error}\n")
+    if found is None and several is not None and not _is_swept(overrides, several.group(1)):
+        return UserError(
+            f"{several.group(1)}: several values are a sweep of train.py; type -m before them"
+        )
     if found is None:
         swept = {o.partition("=")[0] for o, first in zip(picks, firsts, strict=True) if o != first}
         for override in overrides:
@@ -84,10 +89,13 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
                     f"{override}: while {group} is swept, a key of its options is typed with two "
                     f"plus signs; type ++{override}"
                 )
-        if "Ambiguous value" in str(error):
-            several = next((o for o in overrides if "," in o), "")
-            return UserError(f"{several}: several values are a sweep; type -m before them")
     return found or UserError(first_line(error))
+
+
+def _is_swept(overrides: list[str], word: str) -> bool:
+    """Whether keys of a group with several options are typed: the sweep itself was meant."""
+    group = word.partition("=")[0]
+    return any(o.startswith(f"{group}.") for o in overrides)
 
 
 def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | None = None) -> None:

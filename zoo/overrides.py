@@ -63,11 +63,16 @@ def refuse_flags(arguments: Sequence[str]) -> None:
     known = get_args_parser()._option_string_actions
     for word in arguments:
         name, _, value = word.partition("=")
-        if word.startswith("--") and name not in (*known, DRY_RUN):
-            option = name[2:].replace("-", "_")
+        if len(name) < 3 or not word.startswith("--"):
+            continue
+        if name != DRY_RUN and not any(flag.startswith(name) for flag in known):
+            typed = name[2:].replace("-", "_")
+            option = typed if typed in groups() or "." in typed else ELSEWHERE.get(typed)
+            example = (
+                f"{option}={value or 'VALUE'}" if option else "KEY=VALUE, as in model=resnet20"
+            )
             raise UserError(
-                f"{word}: there is no such flag; options have no dashes: type "
-                f"{ELSEWHERE.get(option, option)}={value or 'VALUE'}"
+                f"{word}: there is no such flag; options have no dashes: type {example}"
             )
 
 
@@ -176,8 +181,8 @@ def explain(overrides: list[str], config_keys: dict[str, object]) -> UserError |
 # What other programs call it.
 ELSEWHERE = {
     "learning_rate": "optimizer.lr", "momentum": "optimizer.momentum", "weight_decay": "optimizer.weight_decay",
-    "epochs": "trainer.max_epochs", "num_epochs": "trainer.max_epochs", "steps": "trainer.max_steps",
-    "batch_size": "data.batch_size", "bs": "data.batch_size", "dataset": "data", "task": "data.task",
+    "max_epochs": "trainer.max_epochs", "max_steps": "trainer.max_steps", "epochs": "trainer.max_epochs", "num_epochs": "trainer.max_epochs", "steps": "trainer.max_steps",
+    "batch_size": "data.batch_size", "bs": "data.batch_size", "dataset": "data", "lr": "optimizer.lr",
     "gpus": "trainer.devices", "dtype": "precision", "output_dir": "paths.output_dir",
 }  # fmt: skip
 

@@ -27,7 +27,7 @@ def totals(run: "Run", task: Task) -> dict[str, float | None]:
         "time/eval_s": r.eval_s,
         "time/compile_s": r.compile_s,
         "time/data_wait_s": r.wait_s,
-        "time/cpu_s": r.cpu_s,
+        "time/cpu_s": r.cpu_s if math.isfinite(r.cpu_s) else None,
         "perf/step_median_s": r.times.median(),
         "perf/step_p95_s": r.times.p95(),
         "perf/samples_per_s": r.per_second(r.samples),

@@ -49,6 +49,17 @@ def test_they_take_no_more_than_their_share(took: float, apart: int) -> None:
     assert took / (took + apart) <= 0.05
 
 
+def test_a_write_that_hung_does_not_count() -> None:
+    trainer = Trainer(0.1)
+    callback = Checkpoint(every_s=30, clock=trainer.clock)
+    trainer.train(callback, 100)
+    trainer.took = 300.0
+    trainer.train(callback, 40)
+    trainer.took, before = 0.1, len(trainer.written)
+    trainer.train(callback, 100)
+    assert len(trainer.written) == before + 3
+
+
 def test_steps_are_what_was_typed() -> None:
     trainer = Trainer(took=100.0)
     trainer.train(Checkpoint(every_steps=4, clock=trainer.clock), 20)

@@ -199,3 +199,15 @@ def test_the_processors_clock_is_of_training_alone() -> None:
     bench.step(4.0)
     assert bench.recorder.train_s == 6.0
     assert bench.recorder.cpu_s == 3.0
+
+
+def test_a_checkpoint_from_before_the_processors_clock_leaves_it_unknown() -> None:
+    bench, old = Bench(), Bench()
+    old.step(2.0)
+    state = old.recorder.state_dict()
+    del state["counters"]["cpu_s"], state["step_cpu_s"]
+    bench.recorder.load_state_dict(state)
+    bench.trainer.global_step = old.trainer.global_step
+    bench.step(2.0)
+    assert math.isnan(bench.recorder.cpu_s)
+    assert bench.recorder.train_s == 4.0

@@ -25,7 +25,7 @@ from zoo.leaderboard.boards import (
     view,
 )
 from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
-from zoo.leaderboard.record import Record
+from zoo.leaderboard.record import Curve, Record
 from zoo.leaderboard.store import read_record, scan, write_record
 from zoo.leaderboard.terminal import print_board, report
 
@@ -334,7 +334,7 @@ def test_a_machine_that_was_busy_is_told_of(
     clocks = {"time/train_s": 10.0, "time/cpu_s": processor, "time/data_wait_s": waited}
     record = make_record(0, metrics={**make_record(0).metrics, **clocks})
     report(record, Path("outputs"), Path("none"), ROOT / "leaderboards")
-    assert ("busy with other work" in " ".join(capsys.readouterr().out.split())) is said
+    assert ("with a processor for 60% of it" in " ".join(capsys.readouterr().out.split())) is said
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -373,7 +373,10 @@ def test_a_list_of_records(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("evaluation", "said"), [(9.0, False), (11.0, True)])
 def test_a_run_that_mostly_evaluates_says_so(evaluation: float, said: bool, capsys: Any) -> None:
     clocks = {"time/train_s": 10.0, "time/eval_s": evaluation}
-    record = make_record(0, metrics={**make_record(0).metrics, **clocks})
+    curve = {
+        "val/acc": Curve(step=[1, 2], samples=[1, 2], tokens=None, train_s=[1, 2], value=[0, 1])
+    }
+    record = make_record(0, metrics={**make_record(0).metrics, **clocks}, curve=curve)
     report(record, Path("outputs"), Path("none"), ROOT / "leaderboards")
     assert ("most of it evaluation" in " ".join(capsys.readouterr().out.split())) is said
 

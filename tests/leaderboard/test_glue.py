@@ -164,6 +164,12 @@ def test_one_seed_of_a_rate_is_a_look_and_is_not_shown() -> None:
     seeds = [scored("cola", 0.5, seed, val=0.6, lr=1e-4) for seed in range(3)]
     (scores,) = rows([look, *seeds]).values()
     assert (scores["cola"].cell.mean, scores["cola"].cell.n, scores["cola"].setups) == (0.5, 3, 2)
+    lost = [seeds[0], seeds[1], scored("cola", None, 2, lr=1e-4)]
+    (scores,) = rows([look, *lost]).values()
+    assert (scores["cola"].cell.n, scores["cola"].cell.missing) == (2, 1)
+    better = [scored("cola", 0.6, seed, val=0.7, lr=3e-4) for seed in range(3)]
+    (scores,) = rows([*seeds, scored("cola", 0.5, 3, val=0.6, lr=1e-4), *better]).values()
+    assert scores["cola"].cell.mean == 0.6
 
 
 def test_the_table_of_the_docs() -> None:

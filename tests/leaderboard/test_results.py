@@ -166,6 +166,29 @@ def test_what_is_around_a_table_stays() -> None:
     assert within(text, "other", "| new |") == text
 
 
+def test_a_table_without_its_end_takes_nothing_away() -> None:
+    with pytest.raises(UserError, match="is not followed by <!-- end of t -->; put that"):
+        within("a\n<!-- t: made by `zoo results` -->\nb\n", "t", "| new |")
+
+
+def test_a_broken_record_ends_it(tmp_path: Path) -> None:
+    board = (LEADERBOARDS / "digits.yaml").read_text()
+    (tmp_path / "digits.yaml").write_text(board)
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "00.json").write_text("{")
+    with pytest.raises(UserError, match="00.json: .*; mend it, or move it away"):
+        list(pages(tmp_path))
+
+
+def test_a_difference_of_fewer_pairs_says_so_and_of_a_rival_that_diverged_is_none() -> None:
+    braked = {"name": "adaptive_braking"}
+    more = [*two(), *(run(i, 0.5, optimizer=braked) for i in (3, 4))]
+    found = cells(table(minus="plain"), more)
+    assert found["braked"][0].endswith(", n=3")
+    bad = [r.model_copy(update={"status": "diverged"}) if r.seed == 0 else r for r in two()[:3]]
+    assert cells(table(minus="plain"), [*bad, *two()[6:]])["braked"] == ["1 of 3 diverged"]
+
+
 def test_the_cost_is_a_sum_of_clocks_and_the_larger_of_two_bounds() -> None:
     clocks = {"time/train_s": 3000.0, "time/eval_s": 600.0}
     small = make_record(0, metrics={**clocks, "train/steps": 360_000.0, "flops/total": 1e12})

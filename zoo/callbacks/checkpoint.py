@@ -72,7 +72,7 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         self.clock = clock
         self._last_time = clock()
         self._last_step = 0
-        self._took_s = 0.0  # to write the last one
+        self._took: list[float] = []  # seconds, to write the last ones
         self._signal: int | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -118,7 +118,9 @@ class Checkpoint(lightning_callbacks.Checkpoint):
     def _due(self, trainer: Trainer) -> bool:
         if self.every_steps is not None:
             return trainer.global_step - self._last_step >= self.every_steps
-        wait = max(self.every_s, self._took_s * (1 / self.max_share - 1))
+        # The quickest of three: a disk that once hung must not keep a run from being saved.
+        took = min(self._took, default=0.0)
+        wait = max(self.every_s, took * (1 / self.max_share - 1))
         return self.clock() - self._last_time >= wait
 
     def _save_if_due(self, trainer: Trainer) -> None:
@@ -140,7 +142,7 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         before = self.clock()
         trainer.save_checkpoint(self.path)
         self._last_time = self.clock()
-        self._took_s = self._last_time - before
+        self._took = [*self._took[-2:], self._last_time - before]
         self._last_step = trainer.global_step
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             if isinstance(callback, Recorder):

@@ -245,6 +245,7 @@ class Recorder(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.cpu_s = math.nan  # where the checkpoint is from before it was counted
         for key, value in state["counters"].items():
             setattr(self, key, value)
         self.times.load_state_dict(state["times"])

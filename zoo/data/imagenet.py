@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from zoo import places
 from zoo.data.images import ImageModule, stratified
-from zoo.data.stream import EpochOrder, eval_batches
+from zoo.data.stream import EpochOrder, eval_batches, rank_of
 from zoo.errors import UserError
 from zoo.seeding import AUGMENT, seed_everything
 
@@ -69,12 +69,12 @@ class ImageNetData(ImageModule):
         )
 
     def _train_batches(self, first: int) -> Iterator[Any]:
-        rank, world = self.rank()
+        rank, world = rank_of(self)
         batches = _Batches(self.order, first, self.total_batches, rank, world)
         return iter(self._loader(self._train, batch_sampler=batches))
 
     def _eval_loader(self, split: str) -> DataLoader[Any]:
-        rank, world = self.rank()
+        rank, world = rank_of(self)
         dataset = self._eval[split]
         batches = eval_batches(len(dataset), self.eval_batch_size, rank, world)
         return self._loader(dataset, batch_sampler=[b.tolist() for b in batches])

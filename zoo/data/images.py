@@ -11,7 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 
 from zoo.data.augment import random_crop_flip
-from zoo.data.stream import EpochOrder, TrainStream, eval_batches
+from zoo.data.stream import EpochOrder, TrainStream, eval_batches, rank_of
 from zoo.errors import UserError
 from zoo.seeding import AUGMENT, SPLIT, generator
 
@@ -85,10 +85,6 @@ class ImageModule(LightningDataModule):
         self.batches_per_epoch = self.order.batches_per_epoch
         self.stream: TrainStream | None = None
         self.total_batches = 0
-
-    def rank(self) -> tuple[int, int]:
-        """Return which of how many processes this is."""
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def task_arguments(self) -> dict[str, Any]:
         """Return what a classification task must know of the data."""
@@ -170,7 +166,7 @@ class ImageData(ImageModule):
         return images.float().sub_(self._mean).div_(self._std)
 
     def _train_batches(self, first: int) -> Iterator[tuple[Tensor, Tensor]]:
-        rank, world = self.rank()
+        rank, world = rank_of(self)
         train = self.splits["train"]
         # Where this rank's images stand in the batches of all ranks.
         places = torch.arange(TOGETHER * self.batch_size)
@@ -194,7 +190,7 @@ class ImageData(ImageModule):
             group, skip = group + 1, 0
 
     def _eval_loader(self, split: str) -> "EvalLoader":
-        rank, world = self.rank()
+        rank, world = rank_of(self)
         return EvalLoader(self, self.splits[split], rank, world)
 
 

@@ -21,6 +21,11 @@ from zoo.seeding import ORDER, generator
 Batch = Any
 
 
+def rank_of(data: Any) -> tuple[int, int]:
+    """Return which of how many processes a data module is in."""
+    return (data.trainer.global_rank, data.trainer.world_size) if data.trainer else (0, 1)
+
+
 class EpochOrder:
     """Which samples stand in which batch.
 

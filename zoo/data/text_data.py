@@ -9,7 +9,7 @@ import numpy as np
 from lightning.pytorch import LightningDataModule
 
 from zoo.data.masking import IGNORED
-from zoo.data.stream import EpochOrder, TrainStream, eval_batches
+from zoo.data.stream import EpochOrder, TrainStream, eval_batches, rank_of
 from zoo.data.tokenizers import TextTokenizer
 from zoo.errors import UserError
 
@@ -131,7 +131,7 @@ class TextData(LightningDataModule):
         return self.stream
 
     def _train_batches(self, first: int) -> Iterator[Batch]:
-        rank, world = self._rank()
+        rank, world = rank_of(self)
         if self.accumulate == world == 1:
             for number in range(first, self.total_batches):
                 yield self.train_batch(number, rank, world)
@@ -162,10 +162,7 @@ class TextData(LightningDataModule):
     def eval_batches(self, split: str, batch_size: int) -> list[np.ndarray]:
         """Return which rows of a split this rank evaluates together, at most so many."""
         rows = self.eval_rows[split]
-        return [rows[places] for places in eval_batches(len(rows), batch_size, *self._rank())]
-
-    def _rank(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return [rows[places] for places in eval_batches(len(rows), batch_size, *rank_of(self))]
 
 
 class EvalLoader:

@@ -110,12 +110,10 @@ def _about_the_command(command: str) -> Iterator[str]:
 
 
 def _is_ours(target: str) -> bool:
-    from zoo.build import ALLOWED_PACKAGES
-    from zoo.extensions import extensions
+    from zoo.build import allowed_packages
 
     parts = target.split(".")
-    allowed = {*ALLOWED_PACKAGES, *(e.package for e in extensions())}
-    return parts[0] in allowed and all(p.isidentifier() and p[0] != "_" for p in parts)
+    return parts[0] in allowed_packages() and all(p.isidentifier() and p[0] != "_" for p in parts)
 
 
 def _strings(node: Any, place: str) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from zoo.leaderboard.record import Origin, Record, setup
 AVERAGED = ("mnli", "qqp", "qnli", "sst2", "cola", "stsb", "mrpc", "rte")
 TASKS = (*AVERAGED, "wnli")
 FROM_MNLI = ("stsb", "mrpc", "rte")  # the recipe's second round
+ENOUGH = 3  # seeds of a setup that may be chosen
 TUNED = "sequence_classification"  # the task of a run that was tuned
 
 
@@ -65,7 +66,7 @@ class Score:
 
     Args:
         records: of one setup, a seed each.
-        setups: that were tried; of those with the most seeds this one has the best mean on validation.
+        setups: that were tried; of those of three seeds this one has the best mean on validation.
     """
 
     records: list[Record]
@@ -88,8 +89,8 @@ Scores = dict[str, Score]
 def rows(records: Iterable[Record]) -> dict[Row, Scores]:
     """Gather the records of GLUE: for each row, the score of each task that it has.
 
-    Of several setups (learning rates, say) for one task, and of those the ones with the most seeds, the
-    one with the best validation score is taken, as more would be chosen by the test set.
+    Of several setups (learning rates, say) for one task that have three seeds, where any has, the one
+    with the best validation score is taken, as more would be chosen by the test set.
     """
     found: dict[Row, dict[str, dict[str, list[Record]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
@@ -138,14 +139,16 @@ def _of(record: Record, model: str, origin: Origin | None, tune: str, direct: bo
 
 
 def _chosen(setups: dict[str, list[Record]]) -> Score:
-    """Choose by validation, of the setups that have the most seeds; one without a score comes last.
+    """Choose by validation, of the setups of enough seeds and without one that diverged where there are such.
 
     A setup of one seed is a look at a rate: it would be chosen for its luck.
     """
+    enough = min(ENOUGH, max(map(len, setups.values())))
 
-    def worth(records: list[Record]) -> tuple[bool, int, float]:
+    def worth(records: list[Record]) -> tuple[bool, bool, float]:
         cell = cell_of(records, "val/score")
-        return not cell.missing, cell.n, cell.mean if cell.mean is not None else -1.0
+        mean = cell.mean if cell.mean is not None else -1.0
+        return len(records) >= enough, not cell.missing, mean
 
     best = max(setups.values(), key=worth)
     return Score(sorted(best, key=lambda r: r.seed), len(setups))
@@ -233,7 +236,9 @@ def _notes(found: dict[Row, Scores]) -> list[str]:
         notes.append(f"{missing} runs have no score, as they diverged, and take the average away")
     tried = max(score.setups for score in every)
     if tried > 1:
-        notes.append(f"of up to {tried} setups of a task the best on validation is shown")
+        notes.append(
+            f"of up to {tried} setups of a task, looks of one seed among them, the best on validation is shown"
+        )
     return notes
 
 

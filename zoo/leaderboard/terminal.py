@@ -85,7 +85,11 @@ def board_table(
     beside = _beside(filled, groups, stored, baseline=baseline, narrow=narrow)
     settings = {g.key: _settings(g, columns) for g in groups}
     headings = [_heading(column, columns) for column in columns]
-    together = width is not None and beside + _needed(headings, settings.values()) > width
+    together = (
+        bool(columns)
+        and width is not None
+        and beside + _needed(headings, settings.values()) > width
+    )
     if together:
         headings = ["what was run"]
         settings = {
@@ -163,12 +167,14 @@ def _settings(group: Group, columns: Sequence[str]) -> list[str]:
 
 def _wrapped(heading: str, width: int) -> str:
     """Break a heading between words: a table takes room from its widest column first."""
-    return textwrap.fill(heading, max(width, *map(len, heading.split())), break_long_words=False)
+    return textwrap.fill(
+        heading, max([width, *map(len, heading.split()), 1]), break_long_words=False
+    )
 
 
 def _needed(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
     """Return how wide columns are in which no word is broken."""
-    widths = [max(map(len, heading.split())) for heading in headings]
+    widths = [max(map(len, heading.split()), default=0) for heading in headings]
     for row in rows:
         widths = widths or [0] * len(row)
         widths = [max(w, len(word)) for w, word in zip(widths, row, strict=True)]
@@ -377,7 +383,10 @@ def one_line(record: Record) -> str:
 
 def record_line(record: Record) -> str:
     """Return the record in a line, for a list of all."""
-    return f"{record.id}  {record.status}{_quality(record)}  {record.command}"
+    line = f"{record.id}  {record.status}{_quality(record)}  {record.command}"
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line
+    )  # a stranger's
 
 
 def _quality(record: Record) -> str:
@@ -408,17 +417,23 @@ def _speed(record: Record) -> str:
         if value is not None:
             parts.append(form.format(value))
     train, evaluated = m.get("time/train_s"), m.get("time/eval_s")
-    if train and evaluated and evaluated > train:
-        parts.append("most of it evaluation: trainer.eval_every_epochs says how often")
-    if _was_busy(record):
-        parts.append("on a machine that was busy with other work, so these times say little")
+    often = (
+        max((len(c.step) for k, c in record.curve.items() if k.startswith("val/")), default=0) > 1
+    )
+    if train and evaluated and evaluated > train and often:
+        by_steps = get(record.config, "trainer.eval_every_steps") is not None
+        key = f"trainer.eval_every_{'steps' if by_steps else 'epochs'}"
+        parts.append(f"most of it evaluation: {key} says how often")
+    share = _share_of_processor(record)
+    if share is not None and share < 0.7:
+        parts.append(f"with a processor for {100 * share:.0f}% of it, so these times say little")
     return ", ".join(parts) + (" (emulated arithmetic)" if record.emulated else "")
 
 
-def _was_busy(record: Record) -> bool:
-    """Whether a run on a CPU, which else computes all the time, had to wait for a processor."""
+def _share_of_processor(record: Record) -> float | None:
+    """Return how much of the training a run in one process on a CPU, which else computes, had one."""
     m = record.metrics
     train, cpu, waited = (m.get(f"time/{k}") for k in ("train_s", "cpu_s", "data_wait_s"))
-    if record.hardware.device != "cpu" or not train or cpu is None:
-        return False
-    return cpu < 0.7 * (train - (waited or 0.0))
+    computing = (train or 0.0) - (waited or 0.0)
+    alone = record.hardware.device == "cpu" and record.hardware.device_count == 1
+    return cpu / computing if alone and cpu is not None and computing > 0 else None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import UserError, suggest
-from zoo.leaderboard.boards import Board, load_boards, view
+from zoo.leaderboard.boards import Board, curves_needed, load_boards, view
 from zoo.leaderboard.claims.claim import load_claims
 from zoo.leaderboard.claims.judge import judge
 from zoo.leaderboard.claims.pick import Index
@@ -19,6 +19,7 @@ from zoo.leaderboard.results.spec import Drawing, Results, load_results
 from zoo.leaderboard.store import read_record, scan, write_atomically
 
 # Tables that stand among other text, by the file's name and what it calls them.
+OUT = Path("docs/results")
 TABLES = {
     Path("README.md"): "claims",
     Path("docs/results.md"): "cost",
@@ -41,7 +42,12 @@ def pages(leaderboards: Path, chosen: str | None = None) -> Iterator[tuple[str, 
     found = load_results(leaderboards / "results", boards, papers)
     if chosen is not None and chosen not in found:
         raise UserError(f"results {chosen}: no such page{suggest(chosen, found)}")
-    stored, _ = scan(None, leaderboards / "records", curves=False)
+    curves = curves_needed(boards.values())
+    stored, problems = scan(None, leaderboards / "records", curves=curves)
+    if problems:
+        raise UserError(
+            f"{problems[0].name}: {problems[0].reason}; mend it, or move it away: the pages are of all records"
+        )
     records = [s.record for s in stored]
     index = Index(records)
     judged = [judge(c, name, index) for name, item in papers.items() for c in item.claims]
@@ -76,18 +82,26 @@ def _drawn(
 
 
 def within(text: str, name: str, table: str) -> str:
-    """Return a text with the table between its two marks; as it was where it has none."""
+    """Return a text with the table between its two marks; as it was where it has none.
+
+    Raises:
+        UserError: the second mark is missing.
+    """
     begin, end = f"<!-- {name}: made by `zoo results` -->", f"<!-- end of {name} -->"
     before, found, rest = text.partition(begin)
-    _, _, after = rest.partition(end)
+    _, ended, after = rest.partition(end)
+    if found and not ended:
+        raise UserError(f"{begin}: is not followed by {end}; put that behind the table")
     return f"{before}{begin}\n\n{table}\n\n{end}{after}" if found else text
 
 
 def run(name: str | None, out: Path, leaderboards: Path, json_wanted: bool) -> None:
-    """Write the pages; with all of them, the tables in README.md and docs/ of this folder, too."""
+    """Write the pages; all of them to where they belong: also the tables in README.md and docs/."""
     written = []
     for file, made in pages(leaderboards, name):
         tables = [path for path, table in TABLES.items() if table == file]
+        if file in TABLES.values() and out != OUT:
+            continue
         for path in tables or [out / file]:
             content = made
             if tables:

@@ -96,7 +96,10 @@ def _find(typed: str, every: list[Record]) -> Record:
             return read_record(Path(typed))
         except ValueError as error:
             raise UserError(f"{typed}: {error}") from None
-    found = [r for r in every if r.id.startswith(typed)] if len(typed) >= 4 else []
+    same = {
+        r.id: r for r in reversed(every)
+    }  # a run on two machines is one; the first stands for it
+    found = [r for i, r in same.items() if i.startswith(typed)] if len(typed) >= 4 else []
     if len(found) == 1:
         return found[0]
     if found:

@@ -110,9 +110,10 @@ def _like(table: Table, row: dict[str, object]) -> dict[str, object] | None:
 def _cell(table: Table, picked: Picked, rival: Picked | None, several: bool) -> str:
     if not picked.records or (rival is not None and not rival.records):
         return ""
-    diverged = sum(r.status == "diverged" for r in picked.records.values())
-    if diverged:
-        return f"{diverged} of {len(picked.records)} diverged"
+    for side in (picked, rival) if rival is not None else (picked,):
+        diverged = sum(r.status == "diverged" for r in side.records.values())
+        if diverged:
+            return f"{diverged} of {len(side.records)} diverged"
     if rival is not None:
         shared = sorted(picked.records.keys() & rival.records.keys())
         pairs = [
@@ -125,7 +126,8 @@ def _cell(table: Table, picked: Picked, rival: Picked | None, several: bool) -> 
         if found.interval is not None:
             low, high = found.interval.low, found.interval.high
             text += f" [{low:+.{table.digits}f}, {high:+.{table.digits}f}]"
-        return text
+        fewer = len(pairs) < len(picked.records)
+        return text + (f", n={len(pairs)}" if several or fewer else "")
     values = [_value(table, r) for r in picked.records.values()]
     known = [v for v in values if v is not None]
     if len(known) < len(values):
