@@ -19,6 +19,7 @@ from zoo.leaderboard.boards import flatten, load_boards
 from zoo.leaderboard.claims.claim import Claim, load_claims
 from zoo.leaderboard.claims.judge import Judged, decide, judge
 from zoo.leaderboard.claims.pick import Index
+from zoo.leaderboard.glue import TASKS
 from zoo.leaderboard.record import Record
 from zoo.leaderboard.statistics.interval import Interval
 from zoo.leaderboard.store import scan, write_record
@@ -256,6 +257,7 @@ def test_claims_and_boards_ask_for_what_a_configuration_can_be() -> None:
             # model.name is one of a size: bert_nano, not bert.
             pattern = re.sub(r"\\\$\\\{[^}]*\\\}", "[a-z0-9.]+", re.escape(str(content["name"])))
             names.setdefault(f"{section}.name", []).append(pattern)
+    names["data.name"] += TASKS  # a record's data has the task's name
     asked = [(f"{p} {c.name}", w) for p, item in PAPERS.items() for c in item.claims
              for w in [c.where, *(g.where for g in c.groups.values())]]  # fmt: skip
     for board in load_boards(ROOT / "leaderboards").values():

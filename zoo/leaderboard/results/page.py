@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from zoo.errors import UserError
-from zoo.leaderboard.claims.claim import Claims, GroupSpec
+from zoo.leaderboard.claims.claim import Claim, Claims, GroupSpec
 from zoo.leaderboard.claims.judge import Judged
 from zoo.leaderboard.claims.pick import Index, Picked
 from zoo.leaderboard.claims.table import STYLES, bound_of, measured
@@ -50,12 +50,32 @@ def markdown(
 
 
 def verdicts(judged: Sequence[Judged]) -> str:
-    """Return a table of claims: the sentence, its bound, what was measured, what follows."""
+    """Return a table of claims: the sentence, whose it is, its bound, what was measured, what follows."""
     rows = [
-        [f"**{j.verdict}**", j.claim.sentence, bound_of(j), measured(j.outcomes[j.telling])]
+        [
+            f"**{j.verdict}**",
+            j.claim.sentence,
+            _said_by(j.claim),
+            bound_of(j),
+            measured(j.outcomes[j.telling]),
+        ]
         for j in judged
     ]
-    return rows_of(["", "claim", "bound", "here: effect [95%]"], rows)
+    table = rows_of(["", "claim", "said by", "bound", "here: effect [95%]"], rows)
+    return f"{table}\n\n{NOTES}"
+
+
+NOTES = (
+    "Of several tests of a claim the one that decides is shown. `k more seeds` would decide it with a chance of 80%, "
+    "were effect and spread as measured. Verdicts are not corrected for their number. `ours`: implied by the method, "
+    "or a bound of ours ([claims](../claims.md))."
+)
+
+
+def _said_by(claim: Claim) -> str:
+    if claim.paper is None:
+        return "ours"
+    return "the paper" if claim.paper.verified else "the paper, not read there"
 
 
 def tally(judged: Sequence[Judged], pages: dict[str, Results], folder: str) -> str:
@@ -72,10 +92,20 @@ def tally(judged: Sequence[Judged], pages: dict[str, Results], folder: str) -> s
         counts = Counter(j.verdict for j in judged if j.paper == paper)
         page = by_claims.get(paper)
         label = f"[{page.title}]({folder}/{page.name}.md)" if page is not None else paper
-        rows.append([label, *(str(counts[v]) for v in STYLES)])
+        rows.append(
+            [
+                label,
+                *(str(counts[v]) for v in STYLES),
+                str(_read(j for j in judged if j.paper == paper)),
+            ]
+        )
     counts = Counter(j.verdict for j in judged)
-    rows.append(["all", *(str(counts[v]) for v in STYLES)])
-    return rows_of(["claims of", *STYLES], rows)
+    rows.append(["all", *(str(counts[v]) for v in STYLES), str(_read(judged))])
+    return rows_of(["claims of", *STYLES, "of these, said where the paper was read"], rows)
+
+
+def _read(judged: Iterable[Judged]) -> int:
+    return sum(j.claim.paper is not None and j.claim.paper.verified for j in judged)
 
 
 def _table(table: Table, index: Index) -> str:
