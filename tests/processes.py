@@ -26,7 +26,7 @@ CURATED = ROOT / "leaderboards" / "records"
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
-    ["zoo.run", "zoo.cli", "zoo.data", "zoo.models", "zoo.leaderboard.terminal", "sklearn.datasets"]
+    ["zoo.run", "zoo.cli", "zoo.data", "zoo.models", "zoo.leaderboard.report", "sklearn.datasets"]
 )
 
 

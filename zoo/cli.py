@@ -17,9 +17,10 @@ from zoo.extensions import extensions
 from zoo.leaderboard.boards import View, choose, curves_needed, get, load_boards, select, view
 from zoo.leaderboard.certainty import Certainty, certainty
 from zoo.leaderboard.frontier import Cell
+from zoo.leaderboard.report import record_line
 from zoo.leaderboard.statistics.interval import METHOD
 from zoo.leaderboard.store import scan
-from zoo.leaderboard.terminal import print_board, print_problems, record_line
+from zoo.leaderboard.terminal import print_board, print_problems
 from zoo.verbs.analyse import analyse
 from zoo.verbs.answer import answer
 from zoo.verbs.compare import compare

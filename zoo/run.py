@@ -404,7 +404,7 @@ class Run:
         Raises:
             Diverged: that is how the run ended; not in a sweep, where it is a result like others.
         """
-        from zoo.leaderboard.terminal import one_line, report
+        from zoo.leaderboard.report import one_line, report
 
         if self.is_main and again and _in_multirun():
             print(one_line(record))

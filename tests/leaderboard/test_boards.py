@@ -26,8 +26,9 @@ from zoo.leaderboard.boards import (
 )
 from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
 from zoo.leaderboard.record import Curve, Record
+from zoo.leaderboard.report import report
 from zoo.leaderboard.store import read_record, scan, write_record
-from zoo.leaderboard.terminal import print_board, report
+from zoo.leaderboard.terminal import print_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOARDS = load_boards(ROOT / "leaderboards")

@@ -21,9 +21,9 @@ from zoo.leaderboard.page import write_page
 from zoo.leaderboard.page.figure import frontier_svg
 from zoo.leaderboard.page.payload import payload
 from zoo.leaderboard.record import Curve, Record
+from zoo.leaderboard.report import report
 from zoo.leaderboard.store import Stored, write_record
 from zoo.leaderboard.target import KEYS, Target
-from zoo.leaderboard.terminal import report
 
 TARGET = Target(key="val/acc", value=0.7)
 BOARD = Board(
