@@ -130,8 +130,10 @@ class FloatFormat:
 FORMATS: dict[str, FloatFormat] = {
     "fp169": FloatFormat(6, 9),
     "fp169_ftz": FloatFormat(6, 9, subnormals=False),
+    "fp1411": FloatFormat(4, 11),
     "fp16": FloatFormat(5, 10),
     "fp16_ftz": FloatFormat(5, 10, subnormals=False),
+    "fp178": FloatFormat(7, 8),
     "bf16": FloatFormat(8, 7),
     "tf32": FloatFormat(8, 10),
     # Agrawal et al., ARITH 2019: ties away from zero, no subnormals.
