@@ -52,6 +52,20 @@ def test_scores_over_uneven_batches_are_scikit_learns() -> None:
     assert logged["val/loss"] == pytest.approx(log_loss(labels, p, labels=range(10)), rel=1e-5)
 
 
+def test_logits_of_nan_have_no_score() -> None:
+    """Their largest would be the first class's, right in one case of ten."""
+    logits = torch.zeros(20, 10)
+    logits[13] = torch.nan
+    task = make(Table(logits))
+    logged: dict[str, float] = {}
+    task.log = lambda key, value, **_: logged.update({key: float(value)})  # type: ignore[assignment]
+    for part in torch.arange(20).split(8):
+        task.validation_step((part.float().reshape(-1, 1, 1, 1), torch.zeros_like(part)), 0)
+    task.on_validation_epoch_end()
+    assert set(logged) == {"val/loss", "val/acc", "val/acc5"}
+    assert all(value != value for value in logged.values())
+
+
 def test_accuracy_counts_samples_and_not_classes() -> None:
     """Nine of ten right is 90%, also where the tenth is the only one of its class."""
     logits = nn.functional.one_hot(torch.zeros(10, dtype=torch.long), 2).float()

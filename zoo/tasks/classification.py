@@ -4,11 +4,12 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from zoo.errors import UserError
 from zoo.tasks.base import Task, meta
+from zoo.tasks.mean import Mean
 
 
 class Scores(nn.Module):
@@ -16,7 +17,7 @@ class Scores(nn.Module):
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
-        self.loss = MeanMetric()
+        self.loss = Mean()
         self.acc = MulticlassAccuracy(num_classes, average="micro")
         top5 = (
             MulticlassAccuracy(num_classes, average="micro", top_k=5) if num_classes > 5 else None
@@ -31,14 +32,16 @@ class Scores(nn.Module):
             self.acc5.update(logits, labels)
 
     def read(self) -> dict[str, Tensor]:
-        """Return the scores over all batches, and start anew."""
+        """Return the scores over all batches, and start anew; where the loss is NaN, all are."""
         metrics: dict[str, Metric | None] = {"loss": self.loss, "acc": self.acc, "acc5": self.acc5}
         values = {}
         for key, metric in metrics.items():
             if metric is not None:
                 values[key] = metric.compute()
                 metric.reset()
-        return values
+        # A class is answered for logits of NaN, too: the first.
+        loss = values["loss"]
+        return dict.fromkeys(values, loss) if loss.isnan() else values
 
 
 class ClassificationTask(Task):

@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from zoo.example import Example
+from zoo.tasks.mean import Mean
 from zoo.tasks.meter import Extent, extent_of
 from zoo.tasks.sequences import SequenceTask
 
@@ -37,8 +37,8 @@ class MaskedLMTask(SequenceTask):
         super().__init__(net, max_length=max_length, **shared)
         self.tests = ("test", *(f"test/length/{length}" for length in eval_lengths))
         names = ("val", *self.tests)
-        self.losses = nn.ModuleDict({name: MeanMetric() for name in names})
-        self.hits = nn.ModuleDict({name: MeanMetric() for name in names})
+        self.losses = nn.ModuleDict({name: Mean() for name in names})
+        self.hits = nn.ModuleDict({name: Mean() for name in names})
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> dict[str, Any]:
         loss = self._loss(self.net(**batch), batch)
@@ -63,10 +63,17 @@ class MaskedLMTask(SequenceTask):
         self.hits[split].update(hits.float().mean(), weight=count)  # type: ignore[operator]
 
     def publish(self, split: str) -> None:
-        for key, metrics in (("loss", self.losses), ("acc", self.hits)):
-            metric: Any = metrics[split]
-            self.log(f"{split}/{key}", metric.compute(), sync_dist=True)
-            metric.reset()
+        loss = self._mean(self.losses[split])
+        acc = self._mean(self.hits[split])
+        self.log(f"{split}/loss", loss, sync_dist=True)
+        # A word is answered for logits of NaN, too: the first.
+        self.log(f"{split}/acc", loss if loss.isnan() else acc, sync_dist=True)
+
+    @staticmethod
+    def _mean(metric: Any) -> Tensor:
+        value: Tensor = metric.compute()
+        metric.reset()
+        return value
 
     def extent(self, batch: dict[str, Any]) -> Extent:
         rows, width = batch["labels"].shape

@@ -21,6 +21,8 @@ from torchmetrics import Metric, SumMetric
 from torchmetrics.classification import MulticlassConfusionMatrix
 from torchmetrics.utilities import dim_zero_cat
 
+from zoo.tasks.mean import Mean
+
 
 class Classes(MulticlassConfusionMatrix):
     """Scores of classes, from how often each was answered for each."""
@@ -103,9 +105,7 @@ class Scores(nn.Module):
     def __init__(self, classes: int, kept: tuple[str, ...]) -> None:
         super().__init__()
         self.kept = kept
-        # Sums: MeanMetric without a NaN strategy takes no weights (torchmetrics 1.9).
-        self.loss = SumMetric(nan_strategy="disable")
-        self.rows = SumMetric()
+        self.loss = Mean()
         self.broken = SumMetric(nan_strategy="disable")  # answers that are NaN
         self.answers: Any = Numbers() if classes == 1 else Classes(classes)
 
@@ -117,8 +117,7 @@ class Scores(nn.Module):
             logits: (B, classes).
             labels: (B,).
         """
-        self.loss.update(loss.float() * len(labels))
-        self.rows.update(len(labels))
+        self.loss.update(loss, len(labels))
         self.broken.update(logits.isnan().any(1).sum().float())
         told = logits.squeeze(1) if logits.shape[1] == 1 else logits.argmax(1)
         self.answers.update(told, labels)
@@ -128,7 +127,7 @@ class Scores(nn.Module):
         found = self.answers.compute()
         is_broken = float(self.broken.compute()) > 0
         values = {name: math.nan if is_broken else found[name] for name in self.kept}
-        values["loss"] = float(self.loss.compute() / self.rows.compute())
-        for metric in (self.loss, self.rows, self.broken, self.answers):
+        values["loss"] = float(self.loss.compute())
+        for metric in (self.loss, self.broken, self.answers):
             metric.reset()
         return values
