@@ -35,6 +35,11 @@ TINY = [
 UNCOMPILED = {"ZOO_COMPILE": "0"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups first: each is one worker's, and of a long one at the end the other would wait."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _hydra_remembers() -> Iterator[None]:
     """Tests compose thousands of configurations; see tests/warm.py."""

@@ -58,7 +58,7 @@ def of_encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Pat
     return {
         "mosaicbert": learn(place / "m", "mosaicbert_classifier", yes_no_maybe, "trainer.max_steps=60"),
         "bert": learn(
-            place / "b", "bert_classifier", choice, "trainer.max_steps=160", "optimizer.lr=1e-3"
+            place / "b", "bert_classifier", choice, "trainer.max_steps=130", "optimizer.lr=1e-3"
         ),
     }  # fmt: skip
 

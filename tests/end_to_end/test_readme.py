@@ -109,9 +109,10 @@ def test_every_committed_records_command_composes() -> None:
     assert stored
     commands = [shlex.split(item.record.command) for item in stored]
     assert all(words[:2] == ["python", "train.py"] for words in commands)
-    # Seeds go with everything: one of each is enough.
-    seedless = lambda words: tuple(w for w in words if not w.startswith("seed="))  # noqa: E731
-    for words in {seedless(words): words for words in commands}.values():
+    # Seeds and rates go with everything: one of each is enough, in any order.
+    swept = ("seed=", "optimizer.lr=")
+    alike = {frozenset(w for w in c if not w.startswith(swept)): c for c in commands}
+    for words in alike.values():
         check(compose(words[2:]))
 
 
