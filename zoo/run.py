@@ -11,6 +11,8 @@ import datetime
 import logging
 import shlex
 import shutil
+import signal
+import threading
 import warnings
 from pathlib import Path
 from typing import IO, Any
@@ -125,6 +127,7 @@ class Run:
         self.delay: Any = None  # the callback, where there is a delay
         self.writer: WriteTargets | None = None  # of data=pairs
         self._lock: IO[str] | None = None
+        self._handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
                 f"trainer.devices={config['trainer']['devices']}: a sweep's jobs take one device "
@@ -206,6 +209,10 @@ class Run:
         return unwatched
 
     def __exit__(self, kind: type | None, error: object, trace: object) -> None:
+        # Behind an exception Lightning puts back those of the checkpoint, and a sweep has a next job.
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
         if self._lock is not None:
             self._lock.close()
             if kind is not None and [p.name for p in self.folder.iterdir()] == [".lock"]:

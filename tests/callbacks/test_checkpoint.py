@@ -1,10 +1,13 @@
 """How often a checkpoint is written: by seconds or steps, and never for more than its share of the time."""
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.conftest import TINY
 from zoo.callbacks import Checkpoint
 from zoo.errors import UserError
 
@@ -70,3 +73,11 @@ def test_steps_are_what_was_typed() -> None:
 def test_a_share_is_a_share(share: Any) -> None:
     with pytest.raises(UserError, match=r"callbacks.checkpoint.max_share=.* type callbacks"):
         Checkpoint(max_share=share)
+
+
+def test_a_run_that_fails_leaves_no_handler_to_the_next_job(train_here: Callable[..., Any]) -> None:
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(Exception, match="has diverged"):
+        train_here(*TINY, "optimizer.lr=1e30", "logger=none")
+    assert [signal.getsignal(number) for number in numbers] == before
