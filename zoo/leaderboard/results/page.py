@@ -118,9 +118,10 @@ def _table(table: Table, index: Index) -> str:
         if found.exists and "differ" in found.reason:
             place = " / ".join(part for part in (row, column) if part)
             raise UserError(f"{table.title}: {place}: {found.reason}")
-    several = len({len(p.records) for p in picked.values() if p.records}) > 1
-    counts = sorted({len(p.records) for p in picked.values() if p.records})
-    head = [f"n = {counts[0]}" if len(counts) == 1 else "", *table.columns]
+    counts = Counter(len(p.records) for p in picked.values() if p.records)
+    usual = max(counts, key=lambda n: (counts[n], n), default=0)
+    told = {0: "", 1: f"n = {usual}"}.get(len(counts), f"n = {usual}, if not said")
+    head = [told, *table.columns]
     rows = []
     for row in table.rows:
         if row == table.minus:
@@ -128,7 +129,7 @@ def _table(table: Table, index: Index) -> str:
         cells = []
         for column in table.columns:
             rival = picked[table.minus, column] if table.minus is not None else None
-            cells.append(_cell(table, picked[row, column], rival, several))
+            cells.append(_cell(table, picked[row, column], rival, usual))
         rows.append([row, *cells])
     return rows_of(head, rows)
 
@@ -137,7 +138,7 @@ def _like(table: Table, row: dict[str, object]) -> dict[str, object] | None:
     return None if table.like is None else {**row, **table.like}
 
 
-def _cell(table: Table, picked: Picked, rival: Picked | None, several: bool) -> str:
+def _cell(table: Table, picked: Picked, rival: Picked | None, usual: int) -> str:
     if not picked.records or (rival is not None and not rival.records):
         return ""
     for side in (picked, rival) if rival is not None else (picked,):
@@ -156,8 +157,7 @@ def _cell(table: Table, picked: Picked, rival: Picked | None, several: bool) -> 
         if found.interval is not None:
             low, high = found.interval.low, found.interval.high
             text += f" [{low:+.{table.digits}f}, {high:+.{table.digits}f}]"
-        fewer = len(pairs) < len(picked.records)
-        return text + (f", n={len(pairs)}" if several or fewer else "")
+        return text + (f", n={len(pairs)}" if len(pairs) != usual else "")
     values = [_value(table, r) for r in picked.records.values()]
     known = [v for v in values if v is not None]
     if len(known) < len(values):
@@ -168,7 +168,7 @@ def _cell(table: Table, picked: Picked, rival: Picked | None, several: bool) -> 
     tuned = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in picked.tuned.values())
     if tuned:
         text += f" ({tuned})"
-    return text + (f", n={len(known)}" if several else "")
+    return text + (f", n={len(known)}" if len(known) != usual else "")
 
 
 def _value(table: Table, record: Record) -> float | None:
