@@ -11,8 +11,6 @@ import datetime
 import logging
 import shlex
 import shutil
-import signal
-import threading
 import warnings
 from pathlib import Path
 from typing import IO, Any
@@ -33,13 +31,13 @@ from zoo.callbacks.write_targets import WriteTargets
 from zoo.checkpoint import Start, decides
 from zoo.config import build, factory
 from zoo.errors import Diverged, Interrupted, UserError
-from zoo.example import call, moved, tensors_of
 from zoo.extensions import version_with
 from zoo.leaderboard.record import Curve, Data, Record, decides_result, identity
 from zoo.leaderboard.store import read_record, write_record
 from zoo.locks import lock
 from zoo.loggers import summarise
 from zoo.models.checkpointing import checkpoint_activations
+from zoo.models.fitting import check_batch_norm, check_takes
 from zoo.models.layout import channels_last
 from zoo.models.sharding import check_blocks
 from zoo.optim.scaling import scaled
@@ -127,7 +125,6 @@ class Run:
         self.delay: Any = None  # the callback, where there is a delay
         self.writer: WriteTargets | None = None  # of data=pairs
         self._lock: IO[str] | None = None
-        self._handlers = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
                 f"trainer.devices={config['trainer']['devices']}: a sweep's jobs take one device "
@@ -209,10 +206,6 @@ class Run:
         return unwatched
 
     def __exit__(self, kind: type | None, error: object, trace: object) -> None:
-        # Behind an exception Lightning puts back those of the checkpoint, and a sweep has a next job.
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self._handlers.items():
-                signal.signal(number, handler)
         if self._lock is not None:
             self._lock.close()
             if kind is not None and [p.name for p in self.folder.iterdir()] == [".lock"]:
@@ -289,9 +282,10 @@ class Run:
     def task(self, net: nn.Module) -> Task:
         """Return the task with this run's optimizer, schedule and budget around the model."""
         section = self.config["trainer"]
-        self._refuse_lonely_batch_norm(net)
+        name = self.config["model"]["name"]
+        check_batch_norm(net, name, self.data.batch_size, section["devices"])
         if section["strategy"] == "fsdp":
-            check_blocks(net, self.config["model"]["name"])
+            check_blocks(net, name)
         if section["channels_last"]:
             net = channels_last(net, self.device)
         task = build(
@@ -306,41 +300,16 @@ class Run:
         task.configure_optimizers()
         self.meter = metered(task, self.config, self.data, self.arithmetic.bits)
         if self.meter is None:
-            self._try_a_forward_pass(task)
+            check_takes(task.net, name, task.example(2))
         elif self.arithmetic.emulated and self.meter.escaped > 0:
             raise UserError(
                 f"precision={self.config['precision']['name']}: {100 * self.meter.escaped:.0f}% of "
-                f"the products of model={self.config['model']['name']} are computed where they "
+                f"the products of model={name} are computed where they "
                 "cannot be rounded; type precision=fp32 or precision=bf16, or another model"
             )
         if section.get("activation_checkpointing"):  # FLOPs are those of computing once
             checkpoint_activations(net)
         return task
-
-    def _refuse_lonely_batch_norm(self, net: nn.Module) -> None:
-        """Refuse batch norm in a model that has no key to say so, such as timm's."""
-        if self.data.batch_size > self.config["trainer"]["devices"]:
-            return
-        if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in net.modules()):
-            raise UserError(
-                f"data.batch_size={self.data.batch_size}: model={self.config['model']['name']} has "
-                "batch norm, which has no variance to take at one sample a device; type a larger "
-                "data.batch_size, or a model without batch norm"
-            )
-
-    def _try_a_forward_pass(self, task: Task) -> None:
-        """Tell a model that cannot be counted from one that cannot take these samples at all."""
-        net, example = task.net.eval(), moved(task.example(2), "cpu")
-        try:
-            with torch.no_grad():
-                call(net, example)
-        except Exception as error:
-            shape = "x".join(map(str, next(tensors_of(example)).shape[1:]))
-            raise UserError(
-                f"model={self.config['model']['name']}: cannot take samples of {shape} "
-                f"({str(error).splitlines()[0]}); type another data.image_size, or another model"
-            ) from error
-        net.train()
 
     @property
     def evaluated(self) -> bool:

@@ -49,10 +49,6 @@ class Sweep:
         out, err = self.process.communicate(timeout=240)
         return self.process.returncode, out, err
 
-    def kill(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.communicate()
-
     def workers(self) -> list[psutil.Process]:
         """The processes that train."""
         found = []

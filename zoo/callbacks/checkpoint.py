@@ -74,17 +74,6 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         self._last_step = 0
         self._took: list[float] = []  # seconds, to write the last ones
         self._signal: int | None = None
-        self._handlers: dict[int, Any] = {}
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._ask_to_stop)
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None and number == signal.SIGINT:
@@ -92,10 +81,12 @@ class Checkpoint(lightning_callbacks.Checkpoint):
         self._signal = number
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning has put a handler of its own before this one, by which it leaves at the next place
-        # that asks, with exit code 0 and the checkpoint of some steps ago.
-        if signal.SIGTERM in self._handlers:
-            signal.signal(signal.SIGTERM, self._ask_to_stop)
+        # Not before Lightning has put a handler of its own, by which it leaves at the next place that
+        # asks, with exit code 0 and the checkpoint of some steps ago. However training ends, it puts
+        # back all that it found.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, self._ask_to_stop)
         self._last_time = self.clock()
         self._last_step = trainer.global_step
 
