@@ -303,6 +303,27 @@ def test_every_job_of_every_sweep(sweep: str) -> None:
         check(compose([f"sweeps={sweep}", *job]))
 
 
+COMMANDS = [
+    line.removeprefix("# python train.py ")
+    for path in sorted((ROOT / "sweeps").glob("*.yaml"))
+    for line in path.read_text().splitlines()
+    if line.startswith("# python train.py sweeps=") and path.stem != "none"
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_of_a_sweep_file(command: str) -> None:
+    """As Hydra does it: what is not swept goes together by itself, and with the first of what is."""
+    typed = command.split()
+    swept = [w for w in typed if "," in w and "[" not in w]
+    plain = [w for w in typed if w not in swept]
+    compose(plain)
+    names = {word.lstrip("+").partition("=")[0] for word in typed}
+    (first, *_) = job_overrides(typed[0].partition("=")[2])
+    kept = [word for word in first if word.partition("=")[0] not in names]
+    check(compose([*plain, *kept, *(word.partition(",")[0] for word in swept)]))
+
+
 @pytest.mark.parametrize("experiment", groups()["experiment"])
 def test_every_experiment(experiment: str) -> None:
     check(compose([f"experiment={experiment}"]))

@@ -25,7 +25,7 @@ from zoo import plugins
 from zoo.build import build, factory
 from zoo.errors import Diverged, Interrupted, UserError, first_line
 from zoo.leaderboard.boards import flatten
-from zoo.overrides import CONF, DRY_RUN, canonical, explain, refuse_flags, take_config_dir
+from zoo.overrides import CONF, DRY_RUN, canonical, explain, groups, refuse_flags, take_config_dir
 from zoo.schema import check, check_plain
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
         return error
     if isinstance(error, yaml.YAMLError):  # it has the file and the line
         return UserError(f"not valid YAML ({' '.join(str(error).split())})")
+    known = groups()  # that of sweeps among them, which brings keys, too
     with session():
         keys = flatten(OmegaConf.to_container(hydra.compose("train"), resolve=False))  # type: ignore[arg-type]
-        picks = [o for o in overrides if "=" in o and (CONF / o.partition("=")[0]).is_dir()]
+        picks = [o for o in overrides if "=" in o and o.partition("=")[0] in known]
         firsts = [re.sub(r"=(?:choice\()?\s*([^,()]+).*", r"=\1", o) for o in picks]
         with contextlib.suppress(Exception):  # an option that is not there is said below
             keys = flatten(OmegaConf.to_container(hydra.compose("train", firsts), resolve=False))  # type: ignore[arg-type]

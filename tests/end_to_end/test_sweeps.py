@@ -166,6 +166,14 @@ def test_a_mistake_in_the_last_job_stops_the_sweep_before_the_first(
     assert not list((tmp_path / "outputs").glob("*/*"))
 
 
+def test_a_key_of_what_is_swept_is_named_and_not_the_sweeps_own(run_train: Runner) -> None:
+    typed = ["precision=fp169,tf32", "precision.loss_scale=dynamic", "data.root=there", "--dry-run"]
+    done = run_train("sweeps=exponent_widths_encoder", *typed)
+    assert done.returncode == 2
+    assert "precision.loss_scale=dynamic: while precision is swept" in done.stderr
+    assert "type ++precision.loss_scale=dynamic" in done.stderr
+
+
 def test_a_dry_run_counts_and_trains_nothing(run_train: Runner, tmp_path: Path) -> None:
     run_train("seed=1", *TINY)
     before = sorted((tmp_path / "outputs").rglob("*"))
