@@ -27,7 +27,7 @@ from zoo.leaderboard.boards import (
 from zoo.leaderboard.frontier import Cell, depends_on_hardware, group_by_seed
 from zoo.leaderboard.record import Curve, Record
 from zoo.leaderboard.report import report
-from zoo.leaderboard.store import read_record, scan, write_record
+from zoo.leaderboard.store import Stored, read_record, scan, write_record
 from zoo.leaderboard.terminal import print_board
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -358,6 +358,23 @@ def test_no_number_and_no_name_is_broken_in_a_board_of_many_columns(width: int) 
     for word in ("2000000", "pubmed+pmc", "resnet8", "0.0001"):
         assert word in out.getvalue(), word
     assert max(len(line) for line in out.getvalue().splitlines()) <= width
+
+
+@pytest.mark.parametrize(
+    ("curated", "said"),
+    [
+        ([True, True], "all records are curated"),
+        ([False, False], "all records are local"),
+        ([True, False], "1 of 2 records are local, the others curated"),
+    ],
+)
+def test_where_emulated_records_and_others_are(curated: list[bool], said: str) -> None:
+    found = [make_record(0), make_record(1, emulated=True)]
+    stored = [Stored(r, Path(r.id), c) for r, c in zip(found, curated, strict=True)]
+    out = io.StringIO()
+    board = BOARDS["digits"].model_copy(update={"where": {}})
+    print_board(Console(file=out, width=80), view(board, found), stored)
+    assert said in " ".join(out.getvalue().split())
 
 
 def test_a_list_of_records(tmp_path: Path) -> None:

@@ -250,11 +250,14 @@ def print_board(
     ]
     curated = {id(s.record) for s in stored if s.curated}
     places = {_where(g, curated) for g in filled.groups}
-    if len(places) == 1:
+    if len(places) == 1 and " of " not in min(places):
         notes.append(f"all records are {places.pop()}")
-    elif narrow:
-        local = sum(id(r) not in curated for g in filled.groups for r in g.records)
-        notes.append(f"{local} records are local, the others curated")
+    elif narrow or len(places) == 1:
+        every = [id(r) in curated for g in filled.groups for r in g.records]
+        local = every.count(False)
+        some = f"{local} of {len(every)} records are local, the others curated"
+        told = {0: "all records are curated", len(every): "all records are local"}
+        notes.append(told.get(local, some))
         if any(_cost(g, filled.cost, narrow).endswith("~") for g in shown):
             notes.append("~: emulated arithmetic, whose time is not the format's")
     if sure is not None:
