@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,9 @@ def test_a_job_that_is_killed_loses_nothing_and_does_nothing_twice(
     assert out.read_bytes() == whole.read_bytes()
 
 
-def test_mistakes_are_one_sentence(language_model: Path, tmp_path: Path) -> None:
+def test_mistakes_are_one_sentence(
+    language_model: Path, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ask = ("answer", "--checkpoint", str(language_model))
     assert "--file FILE with --out FILE" in refused(*ask)
     assert "go together" in refused(*ask, "--file", "q.jsonl")
@@ -183,6 +186,11 @@ def test_mistakes_are_one_sentence(language_model: Path, tmp_path: Path) -> None
     empty = ("--question", " ", "--choice", "a", "--choice", "b")
     assert "--question ' ': has an empty question" in refused(*ask, *empty)
     assert "--markers none" in refused(*ask, *one, "--choice", "b", "--format", "plain")
+    form = {"format": "plain", "markers": "none"}  # of the questions that it was trained on
+    monkeypatch.setattr("zoo.verbs.answer.load", lambda _: replace(trained, form=Form(**form)))
+    typed(*ask, *one, "--choice", "b", "--format", "plain")
+    assert "--markers is words" in refused(*ask, *one, "--choice", "b", "--markers", "words")
+    monkeypatch.undo()
     long = refused(*ask, *one, "--choice", "b " * 1200)
     assert "leave no room for it within 1024 tokens" in long
     source = tmp_path / "q.jsonl"

@@ -115,6 +115,12 @@ def test_a_run_has_one_identity_however_it_is_typed() -> None:
     assert ids(["logger=csv", "callbacks.progress=null", "force=true"]) == ids([])
 
 
+def test_a_logger_is_whole_whichever_preset_its_name_is_typed_over() -> None:
+    for preset in groups()["logger"]:
+        section = check(compose([f"logger={preset}", "logger.name=wandb"]))["logger"]
+        assert section.keys() == {"name", "project", "entity", "group"}
+
+
 def test_a_warm_hydra_composes_what_a_cold_one_does() -> None:
     """All other tests compose with tests/warm.py; every option is here, and some pairs."""
     for row in covering(AXES, 1) + covering(AXES, 2)[::48]:

@@ -53,10 +53,10 @@ def test_two_models_question_by_question(tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     rows = [
         {"about": 1},
-        *({"id": i, "right": i != "a/1"} for i in IDS),
+        *({"id": i, "right": i != "a/1", "written": "a\u2028b"} for i in IDS),
         {"id": "z", "right": None},
     ]
-    answers.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    answers.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     mixed = json.loads(typed(str(answers), str(tmp_path / "outputs" / "two"), "--json").stdout)
     assert (mixed["questions"], mixed["first"]) == (5, 2)
 

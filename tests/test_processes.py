@@ -247,3 +247,12 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def test_what_is_said_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rank in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        processes.say(f"by {rank}")
+    assert capsys.readouterr().err == "by 0\n"

@@ -53,7 +53,7 @@ class Start:
         """The tokenizer that lies beside the weights; None where there is none."""
         if not (self.source.folder / "tokenizer.json").is_file():
             return None
-        return from_folder(str(self.source.folder), key=self.source.key.removesuffix("="))
+        return from_folder(str(self.source.folder), key=self.source.key)
 
     @cached_property
     def sha256(self) -> str:

@@ -135,7 +135,10 @@ def peak_memory_bytes(device: str) -> int:
 
 def libraries() -> dict[str, str]:
     """Return the versions of what computes."""
-    names = ("torch", "torchvision", "lightning", "torchmetrics", "timm", "hydra-core", "numpy")
+    names = (
+        "torch", "torchvision", "lightning", "torchmetrics", "timm", "hydra-core", "numpy",
+        "transformers", "tokenizers", "peft",
+    )  # fmt: skip
     found = {"python": platform.python_version()}
     for name in names:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):

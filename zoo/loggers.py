@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from zoo.errors import UserError, suggest
+from zoo.errors import UserError, first_line, suggest
 from zoo.leaderboard.record import Record
 from zoo.network import PRIVATE, answers, wandb_key_is_configured, wandb_server
 
@@ -77,9 +77,8 @@ def _wandb(section: dict[str, Any], run: "Run", *, online: bool) -> Iterator[Wan
         try:
             logger.experiment  # noqa: B018 - connects now and not in the first step
         except wandb.errors.Error as error:
-            first = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"logger.name={section['name']}: W&B did not take the run ({first}); "
+                f"logger.name={section['name']}: W&B did not take the run ({first_line(error)}); "
                 "type logger=none, or `wandb login`"
             ) from error
         yield logger

@@ -169,5 +169,7 @@ def _of_parquet(path: Path, split: str) -> dict[str, bool]:
 
 
 def _of_lines(path: Path) -> dict[str, bool]:
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()[1:]]
+    # splitlines() would also end a line at U+2028, which an answer may have.
+    lines = path.read_text(encoding="utf-8").split("\n")[1:]
+    rows = [json.loads(line) for line in lines if line]
     return {row["id"]: row["right"] for row in rows if row["right"] is not None}

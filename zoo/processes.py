@@ -5,6 +5,7 @@ at once: the others then wait for the first to say so.
 """
 
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,12 @@ def rank() -> int:
         if name in os.environ:
             return int(os.environ[name])
     return 0
+
+
+def say(text: str) -> None:
+    """Tell the user something, once for all processes of a run."""
+    if rank() == 0:
+        print(text, file=sys.stderr)
 
 
 def by_torchrun() -> bool:

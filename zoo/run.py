@@ -157,7 +157,8 @@ class Run:
         except FileNotFoundError:
             return None
         except ValueError as error:
-            print(f"run {self.id}: its record is not valid ({error}) and is made again")
+            if self.is_main:
+                print(f"run {self.id}: its record is not valid ({error}) and is made again")
             return None
 
     @property

@@ -87,10 +87,11 @@ def load_trained(checkpoint: str) -> Trained:
     start = opened(checkpoint, KEY)
     task = start.record.config["task"]["name"] if start.record else "causal_lm"
     if task != "causal_lm" or start.source.kind != "gpt2" or has_head(start.source):
-        of = f"task={task}" if task != "causal_lm" else "a head for answers"
+        of = f"is of {start.source.kind}"
+        if task != "causal_lm" or has_head(start.source):
+            of += f" and task={task}" if task != "causal_lm" else " and a head for answers"
         raise UserError(
-            f"{start.source.said}is of {start.source.kind} and {of}, and no model that writes "
-            "text; type a run of model=biomedlm"
+            f"{start.source.said}{of}, and no model that writes text; type a run of model=biomedlm"
         )
     from zoo.models.biomedlm.builder import load
 

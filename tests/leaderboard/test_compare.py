@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from typer.testing import CliRunner
 
 from tests import processes
 from tests.conftest import UNCOMPILED
+from tests.factories import make_record
 from zoo.cli import app
 from zoo.errors import UserError
 from zoo.leaderboard.compare import ratio_of
+from zoo.leaderboard.store import write_record
+from zoo.verbs.compare import _overrides
 
 
 def test_the_interval_is_of_a_paired_t_test_of_logarithms() -> None:
@@ -65,6 +69,13 @@ def test_the_verb_alternates_and_says_what_it_found(monkeypatch: pytest.MonkeyPa
     assert said["ratio"] == pytest.approx(math.exp(np.mean(np.log(b) - np.log(a))))
     assert said["interval"][0] < said["ratio"] < said["interval"][1]
     assert "trainer.max_steps=3" in said["sides"][0]["overrides"]
+
+
+def test_a_side_that_is_a_run_has_what_is_common_too(tmp_path: Path) -> None:
+    record = make_record(0, command="python train.py model.width=2")
+    write_record(record, tmp_path / record.id / "record.json")
+    words = _overrides(record.id, "precision=bf16 seed=3", 7, tmp_path, tmp_path / "none")
+    assert words[:3] == ["precision=bf16", "seed=3", "model.width=2"]
 
 
 @pytest.mark.parametrize(

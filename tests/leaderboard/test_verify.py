@@ -79,7 +79,10 @@ def test_one_seed_is_not_judged() -> None:
             {"hardware": HARDWARE.model_copy(update={"instructions": "AVX512"})},
             "made on Test CPU with AVX2, 2 threads, now on Test CPU with AVX512, 2 threads",
         ),
-        ({"libraries": {"python": "3.11", "torch": "3"}}, "other libraries: torch 2, now 3"),
+        (
+            {"libraries": {"python": "3.11", "torch": "3", "peft": "1"}},
+            "other libraries: torch 2, now 3)",
+        ),
     ],
 )
 def test_another_machine_need_not_give_the_same_bits(update: dict[str, Any], said: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tests.factories import make_record
+from tests.factories import make_ranges, make_record
 from tests.sweeps.test_jobs import loaded
 from zoo.config import session
 from zoo.errors import UserError
@@ -77,6 +77,21 @@ def test_a_run_that_is_forced_is_not_done(tmp_path: Path) -> None:
     run = prints.id(found[0].settings)
     write_record(make_record(0, id=run), tmp_path / run / "record.json")
     assert [s.state for s in statuses(found, prints)] == ["done", "left"]
+    (tmp_path / run / "last.ckpt").touch()  # is of the run that has ended
+    now = (tmp_path / run / "record.json").stat().st_mtime
+    assert [s.state for s in statuses(found, prints, since=now + 1)] == ["done", "left"]
+    assert [s.state for s in statuses(found, prints, since=now)] == ["done", "done"]
+
+
+def test_a_run_that_is_watched_is_done_when_its_ranges_are_there(tmp_path: Path) -> None:
+    prints = Fingerprints()
+    found = jobs(tmp_path, ["seed=0"], ["seed=0", "callbacks=ranges"])
+    run = prints.id(found[0].settings)
+    path = tmp_path / run / "record.json"
+    write_record(make_record(0, id=run), path)
+    assert [s.state for s in statuses(found, prints)] == ["done", "left"]
+    write_record(make_record(0, id=run, ranges=make_ranges()), path)
+    assert [s.state for s in statuses(found, prints)] == ["done", "done"]
 
 
 def test_data_that_are_nowhere_are_said_once_where_all_runs_want_them(tmp_path: Path) -> None:

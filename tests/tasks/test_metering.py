@@ -3,14 +3,16 @@
 from typing import Any
 
 import pytest
+import torch
 
 from tests.conftest import TINY
 from zoo.checkpoint import tokenizer_of
 from zoo.config import build, check, compose
 from zoo.run import Run
 from zoo.tasks import metering
-from zoo.tasks.base import Task
+from zoo.tasks.base import Task, meta, on_meta
 from zoo.tasks.classification import ClassificationTask
+from zoo.tasks.meter import run_once
 from zoo.tasks.sequences import SequenceTask
 
 TEXT = ["data.vocab_size=300", "data.eval_samples=8", "trainer.max_steps=2"]
@@ -72,3 +74,19 @@ def test_sequences_are_counted_once_whatever_the_batch(counted: Any) -> None:
     assert counted(*words, "data.batch_size=7", "seed=2") == 0
     assert counted(*words, "data.max_length=24") == 1
     assert counted(*words, "data.packing=false") == 1
+
+
+@pytest.mark.parametrize("model", ["bert", "mosaicbert", "biomedlm"])
+def test_what_is_computed_again_to_save_memory_is_no_flop_of_the_training(model: str) -> None:
+    size = {"vocab_size": 99, "pad_token_id": 0, "max_length": 16}
+    nets = [
+        build(
+            dict(compose([f"model={model}", f"model.gradient_checkpointing={again}"]).model), **size
+        )
+        for again in (False, True)
+    ]
+    ids = meta(2, 16, dtype=torch.long)
+    inputs = {"input_ids": ids, "attention_mask": ids, "labels": ids}
+    once, again = (run_once(on_meta(net), inputs) for net in nets)
+    assert once == again
+    assert nets[1].is_gradient_checkpointing, "in training it is as it was asked for"

@@ -16,7 +16,7 @@ import torch
 
 from zoo import places
 from zoo.data.images import ImageData, Split, fingerprint, require_at_most, stratified
-from zoo.errors import UserError
+from zoo.errors import UserError, first_line
 from zoo.leaderboard.store import write_atomically
 
 VALIDATION = 5_000
@@ -113,7 +113,7 @@ def _decode_parquet(name: str, paths: list[Path]) -> tuple[np.ndarray, np.ndarra
     except (pl.exceptions.PolarsError, OSError) as error:
         raise UserError(
             f"data={name}: {paths[0].name} is no parquet file with the columns img and "
-            f"{LABEL[name]} ({str(error).splitlines()[0]}); download it again"
+            f"{LABEL[name]} ({first_line(error)}); download it again"
         ) from None
     return _decode(table["img"].struct.field("bytes").to_list()), table[
         LABEL[name]

@@ -6,7 +6,6 @@ and rates are chosen. It is the same for every seed. Sets that are smaller than 
 marked as such in every record.
 """
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from zoo.data.sentences import Scored, SentenceData, Sentences
 from zoo.data.text import chosen_tokenizer
 from zoo.data.tokenizers import TextTokenizer, trained
 from zoo.errors import UserError, first_line
+from zoo.processes import say
 from zoo.seeding import SPLIT, generator
 
 HUB = "nyu-mll/glue"
@@ -140,7 +140,7 @@ def glue(
     cut = sum(rows.cut for rows in data.rows_of.values())
     if cut:
         said = f"data.max_length={max_length}: {cut} tokens of the longest sentences are left out"
-        print(said, file=sys.stderr)
+        say(said)
     return data
 
 

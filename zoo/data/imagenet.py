@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from zoo import places
 from zoo.data.images import ImageModule, stratified
 from zoo.data.stream import EpochOrder, eval_batches, rank_of
-from zoo.errors import UserError
+from zoo.errors import UserError, first_line
 from zoo.seeding import AUGMENT, seed_everything
 
 VALIDATION = 10_000
@@ -157,7 +157,7 @@ def imagenet(
         try:
             train, test = (ImageFolder(str(place)) for place in there)
         except FileNotFoundError as error:
-            raise UserError(f"data=imagenet: {str(error).splitlines()[0]}") from None
+            raise UserError(f"data=imagenet: {first_line(error)}") from None
         if train.classes != test.classes:
             raise UserError(
                 f"data=imagenet: train has {len(train.classes)} classes and val "

@@ -1,7 +1,5 @@
 """The data set of a language model: a corpus, a tokenizer, and rows for an objective."""
 
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from zoo.data.text_data import TextData
 from zoo.data.tokenizers import TextTokenizer, bert_base_uncased, from_folder, gpt2, trained_on
 from zoo.data.tokens import Tokens, tokenised
 from zoo.errors import UserError
+from zoo.processes import say
 
 # What `data.tokenizer=auto` means, and the tokenizers whose files are looked for in data.root.
 AUTO = {"masked": "wordpiece", "causal": "bpe", "auto": "wordpiece"}
@@ -189,13 +188,11 @@ def given(name: str, root: str, cache_dir: str) -> TextTokenizer:
 
 
 def _say_what_is_left_out(corpus: str, splits: dict[str, Tokens]) -> None:
-    if os.environ.get("LOCAL_RANK", "0") != "0":
-        return
     empty = sum(t.left_out.empty for t in splits.values())
     broken = sum(t.left_out.broken for t in splits.values())
     if empty or broken:
         said = f"corpus {corpus}: {empty} empty documents and {broken} broken lines are left out"
-        print(said, file=sys.stderr)
+        say(said)
 
 
 def vocabulary_without_files(section: dict[str, Any]) -> int:

@@ -207,12 +207,12 @@ def _byte_level(model: Any) -> "Engine":
     return engine
 
 
-def from_folder(folder: str, *, key: str = "data.tokenizer_folder") -> TextTokenizer:
+def from_folder(folder: str, *, key: str = "data.tokenizer_folder=") -> TextTokenizer:
     """Return the tokenizer whose tokenizer.json is in a folder.
 
     Args:
         folder: as it was typed.
-        key: what it was typed for.
+        key: what it was typed behind.
 
     Raises:
         UserError: there is none, or it cannot be read.
@@ -222,7 +222,7 @@ def from_folder(folder: str, *, key: str = "data.tokenizer_folder") -> TextToken
     path = Path(folder).expanduser() / "tokenizer.json"
     if not path.is_file():
         raise UserError(
-            f"{key}={folder}: has no tokenizer.json; save one with "
+            f"{key}{folder}: has no tokenizer.json; save one with "
             "tokenizer.save_pretrained(FOLDER) or zoo tokenizer train"
         )
     try:
@@ -231,7 +231,7 @@ def from_folder(folder: str, *, key: str = "data.tokenizer_folder") -> TextToken
         raise
     except BaseException as error:  # the library raises plain Exception, and panics, which are none
         raise UserError(
-            f"{key}={folder}: its tokenizer.json cannot be read ({error}); save the tokenizer again"
+            f"{key}{folder}: its tokenizer.json cannot be read ({error}); save the tokenizer again"
         ) from None
     return TextTokenizer(engine, "folder")
 

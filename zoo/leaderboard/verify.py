@@ -104,9 +104,9 @@ def why_not_bits(old: Record, new: Record) -> str:
     if old.hardware.device != "cpu" or old.hardware.device_count > 1:
         return "several devices, or a GPU, add in another order each time"
     changed = [
-        f"{name} {old.libraries.get(name)}, now {new.libraries.get(name)}"
-        for name in sorted(old.libraries | new.libraries)
-        if old.libraries.get(name) != new.libraries.get(name)
+        f"{name} {old.libraries[name]}, now {new.libraries[name]}"
+        for name in sorted(old.libraries.keys() & new.libraries.keys())  # older records name fewer
+        if old.libraries[name] != new.libraries[name]
     ]
     return f"other libraries: {'; '.join(changed)}" if changed else ""
 

@@ -1,6 +1,5 @@
 """BERT as Hugging Face has it, called as the zoo's encoders are: the baseline of MosaicBERT."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +24,7 @@ from zoo.models.pretrained import (
 )
 from zoo.models.sizes import size_of
 from zoo.models.tuning import Tuning
+from zoo.processes import say
 
 POSITIONS = 512  # rows of the table
 HEADS = ("cls.", "classifier.", "bert.pooler.")
@@ -217,10 +217,10 @@ def _made(
     check_vocabulary(source, int(source.config["vocab_size"]), options["vocab_size"])
     config = BertConfig.from_dict({**source.config, **options, "attn_implementation": "sdpa"})
     if scratch:
-        print(f"{source.typed}: its shape; all weights are new", file=sys.stderr)
+        say(f"{source.typed}: its shape; all weights are new")
         return kind(config)
     model, new = load_transformers(kind, config, source, HEADS)
-    print(source.report(kind.published.__name__, new), file=sys.stderr)  # type: ignore[attr-defined]
+    say(source.report(kind.published.__name__, new))  # type: ignore[attr-defined]
     return model
 
 

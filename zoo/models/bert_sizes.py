@@ -1,7 +1,8 @@
 """The sizes of BERT and of MosaicBERT, in one place."""
 
-import sys
 from dataclasses import dataclass
+
+from zoo.processes import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +27,4 @@ SIZES = {
 def print_size(model: str, size: str, parameters: int) -> None:
     """Say which size is built, and how to have the paper's."""
     papers = "" if size in ("base", "large") else "; the paper's: model.size=base"
-    print(f"{model} of size {size}: {parameters / 1e6:.1f}M parameters{papers}", file=sys.stderr)
+    say(f"{model} of size {size}: {parameters / 1e6:.1f}M parameters{papers}")

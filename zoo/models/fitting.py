@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from zoo.errors import UserError
+from zoo.errors import UserError, first_line
 from zoo.example import Example, call, moved, tensors_of
 
 
@@ -35,7 +35,7 @@ def check_takes(net: nn.Module, name: str, example: Example) -> None:
     except Exception as error:
         shape = "x".join(map(str, next(tensors_of(sample)).shape[1:]))
         raise UserError(
-            f"model={name}: cannot take samples of {shape} ({str(error).splitlines()[0]}); "
+            f"model={name}: cannot take samples of {shape} ({first_line(error)}); "
             "type another data.image_size, or another model"
         ) from error
     net.train()

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.errors import first_line
 from zoo.precision.formats import FloatFormat
 
 # Of the types that hold the values while they are rounded: the integer of the same width, the
@@ -212,6 +213,6 @@ def _program(
             inputs = [n.meta["val"] for n in graph.graph.nodes if n.op == "placeholder"]
             return standalone_compile(graph, inputs, dynamic_shapes="from_graph", options=options)
     except Exception as error:  # whatever a machine without a compiler raises
-        reason = str(error).strip().splitlines()[0]
+        reason = first_line(error)
         warnings.warn(f"rounding runs uncompiled and slower ({reason})", stacklevel=3)
         return None

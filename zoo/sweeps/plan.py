@@ -1,5 +1,6 @@
 """A sweep as it stands: its jobs, how far each is, and how long the rest takes."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,11 +40,12 @@ class Plan:
         self.name = name
         self.jobs = list(jobs)
         self._prints = Fingerprints()
-        self.found: list[Status] = statuses(self.jobs, self._prints)
+        self._began = time.time()
+        self.found: list[Status] = statuses(self.jobs, self._prints, since=self._began)
 
     def look_again(self) -> list[Status]:
         """Read the output folder again."""
-        self.found = statuses(self.jobs, self._prints, self.found)
+        self.found = statuses(self.jobs, self._prints, self.found, self._began)
         return self.found
 
     def words(self, job: Job) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -46,7 +47,10 @@ class Status:
 
 
 def statuses(
-    jobs: Sequence[Job], prints: Fingerprints, before: Sequence[Status] = ()
+    jobs: Sequence[Job],
+    prints: Fingerprints,
+    before: Sequence[Status] = (),
+    since: float = math.inf,
 ) -> list[Status]:
     """Look at every run.
 
@@ -54,19 +58,21 @@ def statuses(
         jobs: of the sweep.
         prints: knows their ids.
         before: what an earlier look has found; what had ended then is not read again.
+        since: when the sweep began, in seconds of the system's clock: a run that is forced has ended
+            where its record was written from then on.
 
     Raises:
         UserError: what keeps all of them from being run, such as data that are nowhere.
     """
     ended = {s.job.key: s for s in before if s.state in ENDED}
-    found = [ended.get(job.key) or _status(job, prints) for job in jobs]
+    found = [ended.get(job.key) or _status(job, prints, since) for job in jobs]
     reasons = [s.reason for s in found if s.id is None and s.state == "left"]
     if found and len(reasons) == len(found):
         raise UserError(reasons[0])
     return found
 
 
-def _status(job: Job, prints: Fingerprints) -> Status:
+def _status(job: Job, prints: Fingerprints, since: float) -> Status:
     folder = Path(job.settings["paths"]["output_dir"])
     failed = _failure(folder, job.key)
     try:
@@ -79,9 +85,10 @@ def _status(job: Job, prints: Fingerprints) -> Status:
         return Status(job, run, "running", running_s=max(0.0, time.time() - _since(home)))
     with contextlib.suppress(OSError, ValueError):
         record = read_record(home / "record.json", curves=False)
-        if not _to_be_made_again(job.settings):
+        if not _to_be_made_again(job.settings, home / "record.json", since):
             ended: State = "done" if record.status == "finished" else "diverged"
             return Status(job, run, ended, record=record)
+        return Status(job, run, "failed" if failed else "left", failed)
     if failed:
         return Status(job, run, "failed", failed)
     begun = any((home / name).exists() for name in ("last.ckpt", "previous.ckpt"))
@@ -94,9 +101,12 @@ def _since(home: Path) -> float:
     return time.time()
 
 
-def _to_be_made_again(settings: dict[str, Any]) -> bool:
-    """Whether a record does not end the matter; the run itself decides."""
-    return bool(settings["force"] or (settings.get("callbacks") or {}).get("ranges"))
+def _to_be_made_again(settings: dict[str, Any], path: Path, since: float) -> bool:
+    """Whether a record does not end the matter; `Run` decides by the same rules."""
+    if settings["force"]:
+        return path.stat().st_mtime < since
+    watched = (settings.get("callbacks") or {}).get("ranges")
+    return bool(watched) and read_record(path).ranges is None
 
 
 def note_failure(settings: dict[str, Any], reason: str) -> None:

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from zoo.data.text_data import Share
 from zoo.errors import UserError
 from zoo.example import Example
+from zoo.models.checkpointing import compute_once
 from zoo.models.sharding import shard
 from zoo.optim.schedules import Schedule
 from zoo.precision.cost import Cost, cost_of_products
@@ -187,8 +188,12 @@ def cost_of_step(
 
 
 def on_meta(net: nn.Module) -> nn.Module:
-    """Return a copy of a model, compiled or not, on the meta device, in training mode."""
-    return copy.deepcopy(getattr(net, "_orig_mod", net)).to("meta").train()
+    """Return a copy of a model, compiled or not, on the meta device, in training mode.
+
+    It computes its activations once: what a training takes is what the model asks for, not what is
+    done again to save memory.
+    """
+    return compute_once(copy.deepcopy(getattr(net, "_orig_mod", net))).to("meta").train()
 
 
 def meta(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:

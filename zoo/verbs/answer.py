@@ -104,11 +104,6 @@ def answer(
         raise UserError(
             "zoo answer: --choice and --context are of --question; write them into --file"
         )
-    if form == "plain" and markers != "none":
-        raise UserError(
-            f"--format plain: has nothing between its parts, and --markers is {markers or 'words'}; type "
-            "--markers none"
-        )
     from zoo.data.questions.files import read_questions
     from zoo.data.questions.question import LETTERS, Question, checked
 
@@ -211,6 +206,11 @@ def _answerer(
         known["end_of_text"] = chooser.layout == "choices"
     known |= {} if trained.form is None else vars(trained.form)
     form = Form(**{**known, **asked_as})
+    if form.format == "plain" and form.markers != "none":
+        raise UserError(
+            f"--format plain: has nothing between its parts, and --markers is {form.markers}; type "
+            "--markers none"
+        )
     if form.markers == "tokens" and trained.tokenizer.id_of(*MARKERS.values()) is None:
         raise UserError(
             f"--markers tokens: {checkpoint} was trained without them; type --markers words or none"

@@ -66,7 +66,7 @@ def _overrides(typed: str, common: str, steps: int, output_dir: Path, curated: P
     from zoo.config import check, compose
 
     try:
-        words = [*shlex.split(common), *shlex.split(typed)]
+        shared, words = shlex.split(common), shlex.split(typed)
     except ValueError as error:
         raise UserError(f"{typed or common}: cannot be read ({error}); close the quotes") from None
     if len(words) == 1 and "=" not in words[0]:
@@ -78,6 +78,7 @@ def _overrides(typed: str, common: str, steps: int, output_dir: Path, curated: P
                 '"precision=169"'
             )
         words = overrides_of(found[0])
+    words = [*shared, *words]
     # Nothing else ends a run, and nothing but its steps takes time.
     words += [
         "trainer.max_epochs=null", "trainer.max_samples=null", "trainer.budget_s=null",

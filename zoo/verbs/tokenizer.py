@@ -29,10 +29,11 @@ PAPER_SIZE = 28_896  # of BioMedLM's vocabulary
 
 DataRoot = Annotated[
     Path | None,
-    typer.Option("--data-root", envvar="ZOO_DATA", help="folder of corpora and tokenizers"),
+    typer.Option("--data-root", help="folder of corpora and tokenizers; data.root's"),
 ]
 CacheDir = Annotated[
-    Path | None, typer.Option("--cache-dir", envvar="ZOO_CACHE", help="trained ones are kept here")
+    Path | None,
+    typer.Option("--cache-dir", help="trained ones are kept here; paths.cache_dir's"),
 ]
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="of the corpus `folder`: its text files")
@@ -52,8 +53,13 @@ class _Place:
     def __init__(
         self, root: Path | None, cache: Path | None, folder: Path | None, skip_broken: bool
     ) -> None:
-        self.cache = str(cache or Path.home() / ".cache" / "zoo")
-        self.root = str(root or Path(self.cache) / "data")
+        from zoo.config import compose
+
+        config = compose(["data=text"])  # so conf/local counts, as in training
+        if cache is not None:
+            config.paths.cache_dir = str(cache)
+        self.cache = str(Path(config.paths.cache_dir).expanduser())
+        self.root = str(Path(root or config.data.root).expanduser())
         self.folder = str(folder) if folder else None
         self.skip_broken = skip_broken
 
@@ -202,7 +208,7 @@ def _named(
             cache_dir=place.cache, progress=progress,
         )  # fmt: skip
     if Path(name).is_dir():
-        return from_folder(name, key="tokenizer")
+        return from_folder(name, key="tokenizer=")
     raise UserError(
         f"tokenizer {name}: no such one; type gpt2, bert-base-uncased, a folder with a "
         "tokenizer.json, bpe:CORPUS or wordpiece:CORPUS"

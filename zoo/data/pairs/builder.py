@@ -1,7 +1,5 @@
 """Pairs as a configuration asks for them; conf/data/pairs.yaml says what each argument means."""
 
-import sys
-
 from zoo.data.causal import keeps_bytes_and_ends
 from zoo.data.images import require_at_most
 from zoo.data.pairs.layout import Cut, lay_out, prompts, targets
@@ -11,6 +9,7 @@ from zoo.data.text import chosen_tokenizer
 from zoo.data.text_data import evenly
 from zoo.data.tokenizers import TextTokenizer, trained
 from zoo.errors import UserError
+from zoo.processes import say
 
 
 def pairs(
@@ -96,8 +95,7 @@ def _to_write(
 def _tell(cut: Cut, why: str) -> None:
     """Say how much of the sources is cut, where something is."""
     if cut.tokens:
-        print(
+        say(
             f"{why}: {cut.tokens:,} of the {cut.whole:,} tokens of the sources are cut, in "
-            f"{cut.sources:,} of {cut.all:,} pairs",
-            file=sys.stderr,
+            f"{cut.sources:,} of {cut.all:,} pairs"
         )

@@ -1,6 +1,5 @@
 """Questions as a configuration asks for them; conf/data/questions.yaml says what each argument means."""
 
-import sys
 from typing import Any
 
 from zoo.data.images import require_at_most
@@ -14,6 +13,7 @@ from zoo.data.text import chosen_tokenizer
 from zoo.data.text_data import evenly
 from zoo.data.tokenizers import TextTokenizer, trained
 from zoo.errors import UserError
+from zoo.processes import say
 
 AUTO = {"choices": "bpe", "pairs": "wordpiece"}  # what `data.tokenizer=auto` means
 
@@ -96,7 +96,7 @@ def questions(
     )
     said = data.cut()
     if said is not None:
-        print(said, file=sys.stderr)
+        say(said)
     return data
 
 

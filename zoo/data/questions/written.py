@@ -5,7 +5,6 @@
 as `zoo answer` asks, by likelihood and by writing; the other options teach nothing.
 """
 
-import sys
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +15,7 @@ from zoo.data.questions.question import Question
 from zoo.data.questions.question_data import Part, told_cut
 from zoo.data.rows import Rows
 from zoo.data.tokenizers import TextTokenizer
+from zoo.processes import say
 
 
 def written_answers(
@@ -50,7 +50,7 @@ def written_answers(
     )
     said = told_cut(list(asked.values()), form.max_length)
     if said is not None:
-        print(said, file=sys.stderr)
+        say(said)
     return data
 
 

@@ -1,7 +1,6 @@
 """BioMedLM as a configuration asks for it: new, or from a checkpoint."""
 
 import importlib.util
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +22,7 @@ from zoo.models.pretrained import (
 )
 from zoo.models.sizes import size_of
 from zoo.models.tuning import Tuning
+from zoo.processes import say
 
 OPTION = ("option",)  # what a head of a single score is of
 
@@ -68,7 +68,7 @@ def causal_lm(
         source = find(checkpoint)
         model = load(source, attn_implementation=kernel, **dropouts)
         check_vocabulary(source, model.config.vocab_size, vocab_size)
-        print(source.report("BioMedLM", ()), file=sys.stderr)
+        say(source.report("BioMedLM", ()))
     else:
         model = BioMedLM(
             configuration(
@@ -152,13 +152,13 @@ def _tuned_from(
     check_vocabulary(source, int(source.config["vocab_size"]), vocab_size - new_words)
     config = GPT2Config.from_dict({**source.config, "pad_token_id": None, **options})
     if scratch:
-        print(f"{source.typed}: its shape; all weights are new", file=sys.stderr)
+        say(f"{source.typed}: its shape; all weights are new")
         model = BioMedLMClassifier(config)
     else:
         model, new = load_transformers(BioMedLMClassifier, config, source, heads=("score.",))
         if new_words:
             new = [*new, f"{new_words} words of transformer.wte.weight"]
-        print(source.report("BioMedLM", new), file=sys.stderr)
+        say(source.report("BioMedLM", new))
     if new_words:
         model.resize_token_embeddings(vocab_size, mean_resizing=False)
     return model

@@ -3,8 +3,9 @@
 parameters = V d + P d + L (12 d^2 + 13 d) + 2 d        V words, P positions, L layers, width d
 """
 
-import sys
 from dataclasses import dataclass
+
+from zoo.processes import say
 
 POSITIONS = 1024  # rows of the table of positions: n_ctx
 VOCABULARY = 28_896  # of the paper, the end-of-text token included
@@ -34,4 +35,4 @@ def print_size(size: str, layers: int | None, parameters: int) -> None:
     """Say which size is built, and how to have the paper's."""
     shape = f"size {size}" if layers is None else f"size {size} with {layers} layers"
     papers = "" if size == "2.7b" else "; the paper's: model.size=2.7b"
-    print(f"BioMedLM of {shape}: {parameters / 1e6:.1f}M parameters{papers}", file=sys.stderr)
+    say(f"BioMedLM of {shape}: {parameters / 1e6:.1f}M parameters{papers}")

@@ -1,6 +1,5 @@
 """MosaicBERT for masked words and for classes, as a configuration asks for it."""
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +18,7 @@ from zoo.models.mosaicbert.masked_lm import MosaicBertForMaskedLM
 from zoo.models.pretrained import Pretrained, find, label_options
 from zoo.models.sizes import size_of
 from zoo.models.tuning import Tuning
+from zoo.processes import say
 
 
 def masked_lm(
@@ -78,7 +78,7 @@ def masked_lm(
     }
     if checkpoint is not None:
         model, report = load_pretrained(MosaicBertForMaskedLM, checkpoint, **switches)
-        print(report, file=sys.stderr)
+        say(report)
     else:
         model = MosaicBertForMaskedLM(
             configuration(size, glu_match_parameters=glu_match_parameters, **switches)
@@ -144,10 +144,10 @@ def classifier(
         print_size("MosaicBERT", size, model.num_parameters())
     elif tuned.tune == "scratch":
         model = kind(read_config(find(checkpoint), **options))
-        print(f"{find(checkpoint).typed}: its shape; all weights are new", file=sys.stderr)
+        say(f"{find(checkpoint).typed}: its shape; all weights are new")
     else:
         model, report = load_pretrained(kind, checkpoint, **options)
-        print(report, file=sys.stderr)
+        say(report)
     tuned.apply(model)
     return _checked(model, max_length, pad_token_id, vocab_size, gradient_checkpointing)
 
