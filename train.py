@@ -45,6 +45,7 @@ def train(config: DictConfig) -> float | None:
         task = run.task(net)
         with loggers(settings["logger"], run) as opened:
             trainer = run.trainer(opened)
+            run.begin()
             try:
                 trainer.fit(task, datamodule=data, ckpt_path=run.checkpoint, weights_only=True)
                 if not run.evaluated:

@@ -1,6 +1,7 @@
 """What is typed is what is composed, and a mistake ends in one sentence."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.warm import cold
 from zoo.config import check, compose, session
 from zoo.errors import UserError
 from zoo.leaderboard.record import deciding_config, identity
-from zoo.overrides import DRY_RUN, groups, refuse_flags
+from zoo.overrides import CONF, DRY_RUN, groups, refuse_flags
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -171,3 +172,18 @@ def test_a_flag_that_is_none_is_an_option_with_dashes(typed: list[str], said: st
             "seed=1",
         ]
     )
+
+
+def test_a_mistake_in_the_users_own_defaults_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conf = shutil.copytree(CONF, tmp_path / "conf")
+    local = conf / "local" / "default.yaml"
+    local.parent.mkdir(exist_ok=True)
+    local.write_text("# @package _global_\ndefaults:\n  - override /model: resnet21\n")
+    for name, value in (("CONF", conf), ("LOCAL", local), ("ROOT", tmp_path)):
+        monkeypatch.setattr(f"zoo.config.{name}", value)
+    with cold(), pytest.raises(UserError) as caught:
+        compose(["seed=1"])
+    assert "resnet21" in str(caught.value)
+    assert str(caught.value).endswith("; mend conf/local/default.yaml")

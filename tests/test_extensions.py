@@ -154,7 +154,7 @@ NET = FILES["zoo_mine/nets.py"]
         ("nets.py", "import nowhere", "zoo_mine.nets cannot be imported: ModuleNotFoundError: No"),
         ("nets.py", "def (", "zoo_mine.nets cannot be imported: SyntaxError: invalid syntax"),
         ("nets.py", NET.replace("TinyConv", "TinyCon"), "has no TinyConv; did you mean TinyCon?"),
-        ("nets.py", "TinyConv = lambda **_: 'net'", "TinyConv: gives str, not a torch.nn.Module"),
+        ("nets.py", "TinyConv = lambda **_: 'net'", "TinyConv: gives str, not a Module"),
         (
             "nets.py",
             NET.replace("mean((2, 3)))", "mean((2, 3)))[:, :3]"),
@@ -238,6 +238,13 @@ def test_a_typed_folder_is_that_of_one_command(options: Path) -> None:
     try:
         assert take_config_dir(["-cd", str(options), "-m", "seed=1"]) == ["-m", "seed=1"]
         with pytest.raises(UserError, match=r"there is precision=fp32 already; rename this one"):
+            config_folders()
+        (options / "precision" / "fp32.yaml").unlink()
+        (options / "sweeps").mkdir()
+        (options / "sweeps" / "mine.yaml").touch()
+        assert {"mine", "demo"} <= set(groups()["sweeps"])
+        (options / "sweeps" / "demo.yaml").touch()
+        with pytest.raises(UserError, match=r"there is sweeps=demo already; rename this one"):
             config_folders()
     finally:
         take_config_dir([])

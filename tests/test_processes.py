@@ -189,6 +189,31 @@ def test_devices_are_those_that_torchrun_started(monkeypatch: pytest.MonkeyPatch
         processes.check_processes({"devices": 2})
 
 
+@pytest.mark.parametrize(
+    ("variables", "devices", "said"),
+    [
+        ({"RANK": "1"}, 1, r"RANK=1: .* nothing has started the others; type unset RANK"),
+        ({"RANK": "1"}, 2, r"RANK=1: .*; type unset RANK"),
+        ({"SLURM_PROCID": "1"}, 1, r"SLURM_PROCID=1: .*; type unset SLURM_PROCID"),
+        ({"RANK": "abc"}, 1, r"RANK=abc: is no number; type unset RANK"),
+        ({"WORLD_SIZE": ""}, 1, r"WORLD_SIZE=: is no number; type unset WORLD_SIZE"),
+        ({"RANK": "0", "LOCAL_RANK": "0"}, 1, None),
+        ({"LOCAL_RANK": "1"}, 2, None),  # started by Lightning
+        ({"SLURM_PROCID": "1"}, 2, None),
+    ],
+)
+def test_a_process_that_is_not_the_first_is_not_alone(
+    variables: dict[str, str], devices: int, said: str | None
+) -> None:
+    """It writes no record, so that its training would be lost."""
+    with mock.patch.dict(os.environ, variables):
+        if said is None:
+            processes.check_processes({"devices": devices})
+        else:
+            with pytest.raises(UserError, match=said):
+                processes.check_processes({"devices": devices})
+
+
 def test_the_others_of_a_torchrun_wait_for_the_first(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -50,7 +50,19 @@ from zoo.errors import UserError
         (["~model.name"], "model.name: is missing"),
         (["trainer.strategy=tpu"], "trainer.strategy=tpu: input should be 'auto', 'ddp' or 'fsdp'"),
         (["paths.output_dir=null"], "paths.output_dir=null: input should be a valid string"),
-        (["logger.name=1"], "logger.name=1: input should be a valid string"),
+        (["logger.name=foo"], "input should be 'auto', 'wandb', 'csv' or 'none'; type logger.name"),
+        (["seed=true"], "seed=True: value error, must be a number"),
+        (["optimizer.lr=true"], "optimizer.lr=True: value error, must be a number"),
+        (["trainer.max_steps=false"], "trainer.max_steps=False: value error, must be a number"),
+        (["optimizer.lr=1e39"], "optimizer.lr=1e+39: input should be less than"),
+        (["trainer.peak_flops=1e-100"], "trainer.peak_flops=1e-100: input should be greater than"),
+        (["model=biomedlm", "model.layers=0"], "model.layers=0: input should be greater than"),
+        (["model=biomedlm", "data.corpus=[pubmed,pmc]"], "type data.corpus=pubmed+pmc"),
+        (["model=biomedlm", "data.corpus=null"], "type data.corpus=pubmed+pmc"),
+        (["scheduler=steps", "scheduler.fractions=null"], "scheduler.fractions=null: input should"),
+        (["data=digits", "+data.objective=masked"], "is missing; leave it as the option has it"),
+        (["model=mosaicbert", "~data.packing"], "'packing' is missing; leave it as the option"),
+        (["+local={trainer: {accelerator: cpu}}"], "write `# @package _global_` as its first line"),
         (["logger.project='a/b c?'"], "logger.project=a/b c?: string should match"),
         (
             [
@@ -165,3 +177,7 @@ def test_what_is_no_number_format_ends_in_one_sentence(overrides: list[str], sen
 def test_a_meaning_has_one_spelling(spellings: list[str]) -> None:
     found = [check(compose(["precision=169", words])) for words in spellings]
     assert all(config == found[0] for config in found)
+
+
+def test_a_run_needs_no_callbacks() -> None:
+    assert check(compose(["~callbacks"]))["callbacks"] == {}

@@ -27,7 +27,10 @@ BUILDERS = tuple(
 )
 
 # What the constructors of other packages raise on arguments that do not fit.
-MISFITS = (TypeError, ValueError, RuntimeError, AssertionError, KeyError, ImportError)
+MISFITS = (
+    TypeError, ValueError, RuntimeError, AssertionError, LookupError, ImportError, AttributeError,
+    ArithmeticError,
+)  # fmt: skip
 
 
 def factory(section: dict[str, Any]) -> Callable[..., Any]:
@@ -74,6 +77,19 @@ def build(section: dict[str, Any], **extra: Any) -> Any:
         UserError: see `factory`.
     """
     return factory(section)(**extra)
+
+
+def expect(made: Any, kind: type, key: str, section: dict[str, Any]) -> None:
+    """Refuse what a target gave that is not of its section's kind.
+
+    Raises:
+        UserError: it is not.
+    """
+    if not isinstance(made, kind):
+        raise UserError(
+            f"{key}._target_={section['_target_']}: gives {type(made).__name__}, not a {kind.__name__}; type a "
+            "class, or a function that gives one"
+        )
 
 
 def _misfit(label: str, target: str, error: BaseException) -> UserError:

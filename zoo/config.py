@@ -25,8 +25,20 @@ from zoo import plugins
 from zoo.build import build, factory
 from zoo.errors import Diverged, Interrupted, UserError, first_line
 from zoo.leaderboard.boards import flatten
-from zoo.overrides import CONF, DRY_RUN, canonical, explain, groups, refuse_flags, take_config_dir
+from zoo.overrides import (
+    CONF,
+    DRY_RUN,
+    ROOT,
+    canonical,
+    explain,
+    groups,
+    refuse_flags,
+    take_config_dir,
+)
 from zoo.schema import check, check_plain
+
+LOCAL = CONF / "local" / "default.yaml"  # a user's own defaults
+MULTIRUN = ("-m", "--multirun")
 
 if TYPE_CHECKING:
     from zoo.sweeps.plan import Plan
@@ -69,7 +81,14 @@ def _explained(error: Exception, overrides: list[str]) -> UserError:
         return UserError(f"not valid YAML ({' '.join(str(error).split())})")
     known = groups()  # that of sweeps among them, which brings keys, too
     with session():
-        keys = flatten(OmegaConf.to_container(hydra.compose("train"), resolve=False))  # type: ignore[arg-type]
+        try:
+            plain = hydra.compose("train")
+        except Exception as itself:  # without anything typed
+            mend = (
+                f"mend {LOCAL.relative_to(ROOT)}" if LOCAL.exists() else "mend the files of conf/"
+            )
+            return UserError(f"{first_line(itself)}; {mend}")
+        keys = flatten(OmegaConf.to_container(plain, resolve=False))  # type: ignore[arg-type]
         picks = [o for o in overrides if "=" in o and o.partition("=")[0] in known]
         firsts = [re.sub(r"=(?:choice\()?\s*([^,()]+).*", r"=\1", o) for o in picks]
         with contextlib.suppress(Exception):  # an option that is not there is said below
@@ -121,7 +140,8 @@ def launch(task: Callable[[DictConfig], Any], show: Callable[["Plan"], None] | N
         sys.exit(2)
     if DRY_RUN in typed:
         typed, show = [a for a in typed if a != DRY_RUN], show or _dry_run
-    sys.argv[1:] = typed
+    # argparse takes overrides on one side of a flag alone.
+    sys.argv[1:] = sorted(typed, key=lambda a: a not in MULTIRUN)
     plugins.register()
     job = _Job(task, tracebacks, show)
     try:
@@ -182,12 +202,21 @@ class _Job:
             note_failure(settings, first_line(error))
             raise
 
+    def _trained(self, config: DictConfig) -> Any:
+        try:
+            return self.task(config)
+        except Exception as error:
+            # By its name: Lightning's callbacks raise it on what does not go together.
+            if type(error).__name__ != "MisconfigurationException":
+                raise
+            raise UserError(f"Lightning cannot do that: {first_line(error)}") from error
+
     def _run(self, config: DictConfig) -> Any:
         try:
             if self.show is not None:
                 self.show(_plan_of_one(config))
                 return None
-            return self.task(config)
+            return self._trained(config)
         except (Interrupted, KeyboardInterrupt) as stop:
             _say(stop if str(stop) else Interrupted("stopped; type the same command to go on"))
             sys.exit(130)  # also the rest of a sweep

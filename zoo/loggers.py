@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 
-from zoo.errors import UserError, first_line, suggest
+from zoo.errors import UserError, first_line
 from zoo.leaderboard.record import Record
 from zoo.network import PRIVATE, answers, wandb_key_is_configured, wandb_server
 
 if TYPE_CHECKING:
     from zoo.run import Run
-
-NAMES = ("auto", "wandb", "csv", "none")
 
 
 @contextlib.contextmanager
@@ -29,8 +27,6 @@ def loggers(section: dict[str, Any], run: "Run") -> Iterator[list[Logger]]:
         UserError: an unknown logger.
     """
     kind = section["name"]
-    if kind not in NAMES:
-        raise UserError(f"logger.name={kind}: no such logger{suggest(kind, NAMES)}")
     online = wandb_key_is_configured()
     if kind == "auto":
         kept_quiet = os.environ.get("WANDB_MODE") in ("disabled", "offline")

@@ -86,7 +86,7 @@ def config_folders() -> list[Path]:
     for folder in [*(e.conf for e in extensions()), *_typed]:
         for path in sorted(folder.rglob("*.yaml")):
             option = path.relative_to(folder)
-            if any((known / option).exists() for known in folders):
+            if any((known / option).exists() for known in (*folders, ROOT)):
                 raise UserError(
                     f"{path}: there is {option.parent}={option.stem} already; rename this one"
                 )
@@ -102,7 +102,7 @@ def groups() -> dict[str, list[str]]:
             if folder.is_dir() and folder.name != "local":
                 group = str(folder.relative_to(conf))
                 found[group] = sorted({*found.get(group, []), *_options(folder)})
-    return {**found, "sweeps": _options(SWEEPS)}
+    return {**found, "sweeps": sorted({*found.get("sweeps", []), *_options(SWEEPS)})}
 
 
 def _options(folder: Path) -> list[str]:

@@ -15,10 +15,21 @@ from zoo.errors import UserError
 
 def rank() -> int:
     """Return which of the run's processes this is; 0 is the one that writes."""
+    return _rank()[1]
+
+
+def _rank() -> tuple[str, int]:
     for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
         if name in os.environ:
-            return int(os.environ[name])
-    return 0
+            return name, _number(name)
+    return "", 0
+
+
+def _number(name: str) -> int:
+    value = os.environ[name]
+    if not value.isdecimal():
+        raise UserError(f"{name}={value}: is no number; type unset {name}")
+    return int(value)
 
 
 def say(text: str) -> None:
@@ -33,12 +44,20 @@ def by_torchrun() -> bool:
 
 
 def check_processes(trainer: dict[str, Any]) -> None:
-    """Refuse devices that are not as many as the processes of torchrun.
+    """Refuse devices that are not as many as the processes of torchrun, and a second one of one.
 
     Raises:
         UserError: they are not.
     """
-    started = int(os.environ.get("WORLD_SIZE", "1"))
+    started = _number("WORLD_SIZE") if "WORLD_SIZE" in os.environ else 1
+    name, number = _rank()
+    alone = trainer["devices"] == 1 or (name == "RANK" and "LOCAL_RANK" not in os.environ)
+    if number > 0 and alone and not by_torchrun():
+        # Nobody else is there to write the record.
+        raise UserError(
+            f"{name}={number}: says that this is one of several processes, and nothing has started the "
+            f"others; type unset {name}, or torchrun with trainer.devices"
+        )
     if by_torchrun() and started != trainer["devices"]:
         raise UserError(
             f"trainer.devices={trainer['devices']}: torchrun has started {started}; type "

@@ -18,18 +18,18 @@ from typing import IO, Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from zoo import hardware, processes, saved
 from zoo.budget import Budget
+from zoo.build import build, expect, factory
 from zoo.callbacks import Checkpoint, Recorder, SeedEachStep
 from zoo.callbacks.checkpoint import AtomicCheckpointIO
 from zoo.callbacks.write_targets import WriteTargets
 from zoo.checkpoint import Start, decides
-from zoo.config import build, factory
 from zoo.errors import Diverged, Interrupted, UserError
 from zoo.extensions import version_with
 from zoo.leaderboard.record import Curve, Data, Record, decides_result, identity
@@ -43,6 +43,7 @@ from zoo.models.sharding import check_blocks
 from zoo.optim.scaling import scaled
 from zoo.overrides import ROOT
 from zoo.precision import RangeMonitor
+from zoo.precision.arithmetic import Arithmetic
 from zoo.predictions import FILE as PREDICTIONS
 from zoo.predictions import write_predictions
 from zoo.refusals import delay_fits
@@ -92,6 +93,7 @@ class Run:
     """
 
     def __init__(self, config: dict[str, Any], data: Any, start: Start | None = None) -> None:
+        expect(data, LightningDataModule, "data", config["data"])
         self.config = config
         self.data = data
         self.start = start
@@ -103,6 +105,7 @@ class Run:
         self.folder = self.output_dir / self.id
         self.device = hardware.device_type(config["trainer"]["accelerator"])
         self.arithmetic = build(config["precision"], device=self.device)
+        expect(self.arithmetic, Arithmetic, "precision", config["precision"])
         self.budget = Budget(
             config["trainer"],
             batches_per_epoch=data.batches_per_epoch,
@@ -125,6 +128,7 @@ class Run:
         self.delay: Any = None  # the callback, where there is a delay
         self.writer: WriteTargets | None = None  # of data=pairs
         self._lock: IO[str] | None = None
+        self._again = False
         if config["trainer"]["devices"] > 1 and _in_multirun():
             raise UserError(
                 f"trainer.devices={config['trainer']['devices']}: a sweep's jobs take one device "
@@ -147,10 +151,13 @@ class Run:
 
     @property
     def record(self) -> Record | None:
-        """The record of this very run, where it has ended before.
+        """The record of this very run, where it has ended before and is not to be made again.
 
         A curated record of the same run, from another machine perhaps, does not count.
         """
+        return None if self._again else self._ended()
+
+    def _ended(self) -> Record | None:
         path = self.folder / "record.json"
         try:
             return read_record(path)
@@ -168,6 +175,8 @@ class Run:
         Raises:
             UserError: the file is of something else.
         """
+        if self._again:
+            return None
         return saved.newest(self.folder, self.id, is_main=self.is_main)
 
     def __enter__(self) -> "Run":
@@ -182,17 +191,13 @@ class Run:
                 scraps.unlink()
             if (self.folder / "record.json").exists():  # killed behind its last line
                 saved.forget(self.folder, saved.PREVIOUS)
-            if (self.config["force"] or self._ended_unwatched()) and (
-                self.folder / "record.json"
-            ).exists():
-                # Once: a forced run that is cut off has no record and goes on like any other.
-                saved.forget(self.folder, saved.PREVIOUS, saved.LAST)
-                (self.folder / "record.json").replace(self.folder / "record.before-force.json")
             self._lock.truncate(0)
             self._lock.write(processes.starter())
             self._lock.flush()
         else:
             processes.wait_for_the_first(self.folder / ".lock")
+        forced = bool(self.config["force"]) and (self.folder / "record.json").exists()
+        self._again = forced or self._ended_unwatched()
         hardware.reset_peak_memory()
         return self
 
@@ -200,11 +205,20 @@ class Run:
         """Whether the run has ended without the ranges that are asked for now."""
         if not (self.config.get("callbacks") or {}).get("ranges"):
             return False
-        record = self.record
+        record = self._ended()
         unwatched = record is not None and record.ranges is None
-        if unwatched:
+        if unwatched and self.is_main:
             print(f"run {self.id} has ended unwatched, and is trained again to see its ranges")
         return unwatched
+
+    def begin(self) -> None:
+        """Give up what a run that is made again has left; until here, a mistake loses nothing.
+
+        A forced run that is cut off has no record then, and goes on like any other.
+        """
+        if self._again and self.is_main:
+            saved.forget(self.folder, saved.PREVIOUS, saved.LAST)
+            (self.folder / "record.json").replace(self.folder / "record.before-force.json")
 
     def __exit__(self, kind: type | None, error: object, trace: object) -> None:
         if self._lock is not None:
@@ -232,6 +246,7 @@ class Run:
                     f"type callbacks.{name}=null to switch it off"
                 )
             callback = build(entry)
+            expect(callback, Callback, f"callbacks.{name}", entry)
             if isinstance(callback, Checkpoint):
                 callback.path = self.folder / saved.LAST
             if isinstance(callback, RangeMonitor):
@@ -272,12 +287,9 @@ class Run:
     def net(self) -> nn.Module:
         """Return the model, for this data, with new weights or those of the checkpoint."""
         given = {} if self.start is None else {"checkpoint": self.start.source}
-        net: Any = build(self.config["model"], **self.data.model_arguments(), **given)
-        if not isinstance(net, nn.Module):
-            raise UserError(
-                f"model._target_={self.config['model']['_target_']}: gives {type(net).__name__}, "
-                "not a torch.nn.Module; type a class, or a function that gives one"
-            )
+        section = self.config["model"]
+        net: Any = build(section, **self.data.model_arguments(), **given)
+        expect(net, nn.Module, "model", section)
         return net
 
     def task(self, net: nn.Module) -> Task:
@@ -297,6 +309,7 @@ class Run:
             progress=self.budget.progress_after,
             **self.data.task_arguments(),
         )
+        expect(task, Task, "task", self.config["task"])
         # What does not fit is the user's mistake: found here, before any training.
         task.configure_optimizers()
         self.meter = metered(task, self.config, self.data, self.arithmetic.bits)

@@ -5,11 +5,19 @@ together is in zoo.refusals.
 """
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from zoo.errors import UserError, first_line, suggest
@@ -20,7 +28,20 @@ from zoo.refusals import refuse
 from zoo.refusals.data import kind_of_model
 
 
-class _Section(BaseModel):
+class _Base(BaseModel):
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_word_is_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would take true for 1.
+        if isinstance(value, bool) and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            kinds = {annotation, *get_args(annotation)}
+            if kinds & {int, float} and bool not in kinds:
+                raise ValueError("must be a number")
+        return value
+
+
+class _Section(_Base):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -35,17 +56,17 @@ class TrainerSection(_Section):
     devices: int = Field(ge=1)
     strategy: Literal["auto", "ddp", "fsdp"]
     activation_checkpointing: bool = False  # of fsdp alone
-    accumulate: int = Field(ge=1)
+    accumulate: int = Field(ge=1, le=10**9)
     gradient_clip: float | None = Field(gt=0)
     compile: bool
     channels_last: bool
-    peak_flops: float | None = Field(gt=0)
-    eval_every_epochs: float = Field(gt=0)
-    eval_every_steps: int | None = Field(gt=0)
+    peak_flops: float | None = Field(ge=1e6, le=1e20, examples=["1e12"])
+    eval_every_epochs: float = Field(gt=0, le=1e9)
+    eval_every_steps: int | None = Field(gt=0, le=10**12)
     log_every_steps: int = Field(ge=1)
 
 
-class _Open(BaseModel):
+class _Open(_Base):
     """A section whose further keys belong to its `_target_`, which checks them itself."""
 
     model_config = ConfigDict(extra="allow", allow_inf_nan=False)
@@ -60,6 +81,7 @@ class ModelSection(_Open):
     group_size_doubles: bool = False
     pretrained: bool | None = None
     size: str | None = None
+    layers: int | None = Field(None, ge=1)
     alibi: bool = True
     glu: bool = True
     glu_match_parameters: bool = False
@@ -90,7 +112,7 @@ class DataSection(_Open):
     eval_batch_size: int = Field(ge=1)
     train_samples: int | None = Field(None, gt=0)
     image_size: int = Field(32, gt=0)
-    crop_padding: int = Field(0, ge=0)
+    crop_padding: int = Field(0, ge=0, le=1024)
     flip: bool = False
     num_workers: int = Field(0, ge=0)
     # Of text alone. A key that a section has not is not added to it.
@@ -98,6 +120,7 @@ class DataSection(_Open):
     max_length: int = Field(128, ge=4, le=10**6)
     tokenizer: Literal["auto", "wordpiece", "bpe", "bert-base-uncased", "gpt2", "folder"] = "auto"
     vocab_size: int = Field(4096, ge=8, le=10**6)
+    corpus: str = Field("text", min_length=1, examples=["pubmed+pmc"])
     tokenizer_corpus: str | None = None
     tokenizer_folder: str | None = None
     folder: str | None = None
@@ -141,9 +164,9 @@ class ScaleFrom(_Section):
 
 
 class OptimizerSection(_Open):
-    lr: float = Field(ge=0)
+    lr: float = Field(ge=0, le=1e6)
     momentum: float | None = Field(None, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, le=1e6)
     nesterov: bool | None = None
     betas: list[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
         None, min_length=2, max_length=2
@@ -172,7 +195,7 @@ class OptimizerSection(_Open):
 
 
 class DelaySection(_Open):
-    steps: int | None = Field(None, ge=0, strict=True, examples=["8"])
+    steps: int | None = Field(None, ge=0, le=10**6, strict=True, examples=["8"])
     warmup: Literal["fill", "skip"] | None = Field(None, examples=["fill"])
     stages: int | None = Field(None, ge=1, strict=True, examples=["4"])
     prediction: Literal["velocity", "weight", "spectrain"] | None = Field(
@@ -185,7 +208,7 @@ class SchedulerSection(_Open):
     warmup_fraction: float = Field(ge=0, lt=1)
     floor: float = Field(0.0, ge=0, le=1)
     factor: float = Field(0.1, gt=0, le=1)
-    fractions: list[Annotated[float, Field(gt=0, lt=1)]] | None = None
+    fractions: list[Annotated[float, Field(gt=0, lt=1)]] = []
 
 
 class TaskSection(_Open):
@@ -209,7 +232,7 @@ class PathsSection(_Section):
 
 
 class LoggerSection(_Section):
-    name: str
+    name: Literal["auto", "wandb", "csv", "none"] = Field(examples=["auto"])
     project: str | None = Field(None, pattern=r"^[\w.-]{1,128}$")
     entity: str | None = None
     group: str | None = None
@@ -280,6 +303,11 @@ def validate(plain: dict[str, Any]) -> dict[str, Any]:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden" and key.startswith("local"):
+            raise UserError(
+                "conf/local/default.yaml: is no section of its own; write `# @package _global_` as its "
+                "first line"
+            ) from None
         if first["type"] == "extra_forbidden":
             known = flatten({name: _keys_of(field) for name, field in Schema.model_fields.items()})
             raise UserError(f"{key}: no such key{suggest(key, known)}") from None
@@ -288,6 +316,7 @@ def validate(plain: dict[str, Any]) -> dict[str, Any]:
         value = "null" if first["input"] is None else first["input"]
         message = first["msg"][0].lower() + first["msg"][1:]
         raise UserError(f"{key}={value}: {message}{_example(first['loc'])}") from None
+    checked.setdefault("callbacks", {})
     for key, value in flatten(checked).items():
         _check_leaf(key, value)
     return checked

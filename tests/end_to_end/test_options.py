@@ -317,7 +317,19 @@ def test_the_last_steps_are_a_point_of_the_curve(train_here: Train) -> None:
         (["callbacks.checkpoint=3"], "callbacks.checkpoint: must be a mapping with a _target_"),
         (["data.batch_size=5000"], "data.batch_size=5000: the training split has only 1257"),
         (["trainer.accelerator=gpu"], "trainer.accelerator=gpu: there is no GPU"),
-        (["logger.name=tensorboard"], "logger.name=tensorboard: no such logger"),
+        (["callbacks.checkpoint.every_s=null"], "type callbacks.checkpoint.every_s=30, or"),
+        (
+            ["callbacks.checkpoint._target_=torch.nn.Identity"],
+            "callbacks.checkpoint._target_=torch.nn.Identity: gives",
+        ),
+        (
+            ["task._target_=torch.nn.Identity"],
+            "task._target_=torch.nn.Identity: gives Identity, no",
+        ),
+        (
+            ["data._target_=torch.nn.Identity"],
+            "data._target_=torch.nn.Identity: gives Identity, no",
+        ),
     ],
 )
 def test_what_does_not_fit_is_found_before_training(
@@ -353,6 +365,26 @@ def test_force_starts_over_once_and_goes_on_when_it_is_cut_off(
     again = train_here(*options, "force=true")
     assert seen == [0, 1, 2, 3, 3, 4, 5]
     assert again.metrics["test/loss"] == first.metrics["test/loss"]
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        ["force=true", "callbacks.checkpoint.every_s=0"],
+        ["force=true", "+callbacks.mine={_target_: torch.nn.Identity}"],
+        ["callbacks=ranges", "callbacks.ranges.formats=[fp8]"],
+    ],
+)
+def test_a_mistake_with_a_run_that_has_ended_loses_nothing(
+    train_here: Train, tmp_path: Path, mistake: list[str]
+) -> None:
+    record = train_here(*TINY)
+    folder = tmp_path / "outputs" / record.id
+    before = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    with pytest.raises(UserError):
+        train_here(*TINY, *mistake)
+    after = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != ".lock"}
+    assert after == before
 
 
 def test_a_damaged_checkpoint_or_record_is_named(

@@ -174,6 +174,19 @@ def test_a_key_of_what_is_swept_is_named_and_not_the_sweeps_own(run_train: Runne
     assert "type ++precision.loss_scale=dynamic" in done.stderr
 
 
+def test_flags_stand_where_they_are_typed(run_train: Runner) -> None:
+    done = run_train("seed=1", "-m", "model=resnet8,resnet20", *TINY, "--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 runs: 0 done; 2 left" in done.stdout
+
+
+def test_a_sweep_of_nothing_is_refused(run_train: Runner) -> None:
+    done = run_train("-m", "seed=range(0)", *TINY, "--dry-run")
+    assert done.returncode == 2
+    assert "seed=range(0)" in done.stderr
+    assert "stands for no run at all" in done.stderr
+
+
 def test_a_dry_run_counts_and_trains_nothing(run_train: Runner, tmp_path: Path) -> None:
     run_train("seed=1", *TINY)
     before = sorted((tmp_path / "outputs").rglob("*"))

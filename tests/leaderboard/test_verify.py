@@ -17,6 +17,7 @@ import zoo
 from tests import processes
 from tests.conftest import TINY, UNCOMPILED, train_in
 from tests.factories import DATA, HARDWARE, make_config, make_record
+from tests.verbs import refused
 from zoo.cli import app
 from zoo.config import check, compose
 from zoo.errors import UserError
@@ -276,3 +277,16 @@ def test_the_beginning_of_an_id_is_enough_where_it_is_one(tmp_path: Path) -> Non
         _find(records[1].id[:8], [*records, twin])
     with pytest.raises(UserError, match="no record of it; type zoo records --list to see them"):
         _find(records[1].id[:3], records)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--sample", "inf"], "--sample inf: is a number of records, or a share below 1"),
+        (["--sample", "1.5"], "--sample 1.5: is a number of records"),
+        (["--sample", "1", "0123456789abcdef"], "type --sample 10, or ids alone"),
+        (["--under", "3"], "--under 3: is of a sample; type --sample 0.1 with it"),
+    ],
+)
+def test_what_is_typed_is_not_left_aside(words: list[str], said: str) -> None:
+    assert said in refused("verify", *words)

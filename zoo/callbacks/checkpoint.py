@@ -48,7 +48,7 @@ class Checkpoint(lightning_callbacks.Checkpoint):
 
     def __init__(
         self,
-        every_s: float = 30.0,
+        every_s: float | None = 30.0,
         every_steps: int | None = None,
         max_share: float = 0.05,
         *,
@@ -60,6 +60,11 @@ class Checkpoint(lightning_callbacks.Checkpoint):
                     f"callbacks.checkpoint.{key}={value}: must be a positive number; "
                     "type callbacks.checkpoint.every_s=30"
                 )
+        if every_s is None and every_steps is None:
+            raise UserError(
+                "callbacks.checkpoint.every_s=null: and every_steps is null, too; type "
+                "callbacks.checkpoint.every_s=30, or callbacks.checkpoint=null to save none"
+            )
         if not isinstance(max_share, int | float) or not 0 < max_share <= 1:
             raise UserError(
                 f"callbacks.checkpoint.max_share={max_share}: must be above 0 and at most 1; "
@@ -111,6 +116,7 @@ class Checkpoint(lightning_callbacks.Checkpoint):
             return trainer.global_step - self._last_step >= self.every_steps
         # The quickest of three: a disk that once hung must not keep a run from being saved.
         took = min(self._took, default=0.0)
+        assert self.every_s is not None, "see above"
         wait = max(self.every_s, took * (1 / self.max_share - 1))
         return self.clock() - self._last_time >= wait
 

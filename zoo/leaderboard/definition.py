@@ -42,6 +42,10 @@ def read_definition(path: Path, kind: type[Kind], wanted: str, **given: Any) -> 
             f"{path.name}: holds more than {MAX_VALUES:,} values; write what it repeats (&, *) less often"
         )
     content = {str(key): value for key, value in content.items()}
+    for key in given.keys() & content.keys():
+        raise UserError(
+            f"{path.name}: {key}: is not written into the file, whose own {key} it has; leave it out"
+        )
     try:
         return kind.model_validate({**given, **content})
     except ValidationError as error:

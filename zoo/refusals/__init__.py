@@ -137,6 +137,12 @@ def refuse(config: dict[str, Any]) -> None:
         UserError: what the first rule that is broken says.
     """
     for rule in RULES:
-        sentence = rule(*(config[section] for section in compares(rule)))
+        try:
+            sentence = rule(*(config[section] for section in compares(rule)))
+        except KeyError as error:  # every option has the key: it was deleted, or goes with this one
+            sections = " or ".join(compares(rule))
+            raise UserError(
+                f"{sections}: {error} is missing; leave it as the option has it"
+            ) from error
         if sentence is not None:
             raise UserError(sentence)

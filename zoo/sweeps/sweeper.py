@@ -64,6 +64,11 @@ class ResumableSweeper(Sweeper):
         parsed = parser.parse_overrides([*axes, *arguments])
         (overrides,) = BasicSweeper.split_arguments(parsed, None)
         is_glue = any(glue.ALL in typed for typed in overrides)
+        if not overrides:
+            raise UserError(
+                f"{' '.join([*axes, *arguments])}: stands for no run at all; type values, for example "
+                "seed=range(0,3)"
+            )
         jobs = jobs_of(loader, self.config, glue.expanded(loader, self.config, overrides))
 
         from zoo.sweeps.plan import Plan  # imports torch: not before the check

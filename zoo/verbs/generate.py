@@ -100,6 +100,7 @@ def export(
     """Write a model and its tokenizer in Hugging Face's format."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is not empty; type a folder that is not there yet")
+    out = out.absolute()  # of "." too
     from transformers.utils import logging
 
     from zoo.trained import load_published

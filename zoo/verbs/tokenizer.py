@@ -104,6 +104,7 @@ def train(
 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"--out {out}: is not empty; type a folder that is not there yet")
+    out = out.absolute()  # of "." too
     place = _Place(data_root, cache_dir, folder, skip_broken)
     began = time.perf_counter()
     found = place.corpus(corpus)
@@ -223,7 +224,10 @@ def _terms(typed: str | None) -> tuple[str, ...]:
         return TERMS
     listed: Iterable[str] = typed.split(",")
     if Path(typed).is_file():
-        listed = Path(typed).read_text().splitlines()
+        try:
+            listed = Path(typed).read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise UserError(f"--terms {typed}: is no text in UTF-8; type another file") from None
     found = tuple(dict.fromkeys(term.strip() for term in listed if term.strip()))
     if not found:
         raise UserError(f"--terms {typed}: has no term; type e.g. --terms thrombin,myocardium")

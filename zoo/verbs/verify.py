@@ -61,6 +61,13 @@ def verify(
 
     A cut-off verification goes on where it was. Exit code 1: a run disagrees with its record.
     """
+    if sample is None and under is not None:
+        raise UserError(f"--under {under:g}: is of a sample; type --sample 0.1 with it")
+    if sample is not None and (records or not (sample < 1 or sample.is_integer())):
+        raise UserError(
+            f"--sample {sample:g}: is a number of records, or a share below 1, of those that are not "
+            "named; type --sample 10, or ids alone"
+        )
     stored, _ = scan(output_dir, leaderboards / "records")
     every = [s.record for s in stored]
     if sample is not None:
