@@ -82,7 +82,7 @@ def test_each_group_has_a_marker_and_the_frontier_its_own() -> None:
     hollow = classed(root, "marker", "single")
     assert len(hollow) == 3, "a, c and d have one seed"
     assert set(said(classed(root, "label"))) == {"a", "b"}
-    assert "1 of 6 groups lack a value and are not drawn." in "".join(root.itertext())
+    assert "1 of 6 groups have no place here and are not drawn." in "".join(root.itertext())
 
 
 def test_error_bars_are_only_where_there_are_seeds() -> None:
@@ -217,3 +217,12 @@ def test_notes_and_the_same_bytes_each_time() -> None:
     assert svg == frontier_svg(view(BOARD, records))
     assert "2 kinds of hardware" in svg
     assert "emulated" in svg
+
+
+def test_what_is_beyond_the_worst_leaves_the_others_their_room() -> None:
+    good = [run("a", 0.9, 1.0), run("b", 0.8, 2.0)]
+    quality = BOARD.quality.model_copy(update={"worst": 0.5})
+    board = BOARD.model_copy(update={"quality": quality})
+    svg = frontier_svg(view(board, [*good, run("c", 0.1, 3.0)]))
+    assert "1 of 3 groups have no place here" in svg
+    assert svg.count('class="marker') == frontier_svg(view(board, good)).count('class="marker') == 2

@@ -374,7 +374,7 @@ def test_the_page_and_the_figure_show_costs_to_the_target(place: list[str], tmp_
     assert shown["frontiers"][0] == [0]
     drawn = frontier_svg(view(board, records))
     assert drawn.count('class="marker') == 1
-    assert "1 of 2 groups lack a value and are not drawn." in drawn
+    assert "1 of 2 groups have no place here and are not drawn." in drawn
     assert "steps to 70 %" in drawn
     out = tmp_path / "t.svg"
     assert zoo("figure", "t", "--out", str(out), *place).exit_code == 0

@@ -86,7 +86,7 @@ class Recorder(Callback):
         updated = trainer.global_step > self.steps
         at_log = updated and trainer.global_step % self.log_every_steps == 0
         if at_log:
-            self._read_sums(trainer)  # on a GPU this waits for the device: the clock is then true
+            self._read_sums()  # on a GPU this waits for the device: the clock is then true
         self._step_s -= self._mark
         self._step_cpu_s -= self._cpu_mark
         self._begin()
@@ -117,7 +117,7 @@ class Recorder(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._batches:  # the last steps are a point of the curve, too
-            self._read_sums(trainer)
+            self._read_sums()
             self._log_training(trainer)
 
     def _count(self) -> None:
@@ -131,7 +131,7 @@ class Recorder(Callback):
                 self.extent = extent.plus(self.extent)
         self._uncounted.clear()
 
-    def _read_sums(self, trainer: Trainer) -> None:
+    def _read_sums(self) -> None:
         self._count()
         for key, total in self._sums.items():
             self.latest[f"train/{key}"] = float(total) / self._batches

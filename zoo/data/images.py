@@ -117,7 +117,7 @@ class ImageModule(LightningDataModule):
 class ImageData(ImageModule):
     """A classification set in memory.
 
-    The training loader is one stream over the whole run (`train_stream`); evaluation loaders go
+    The training loader is one stream over the whole run (`train_dataloader`); evaluation loaders go
     through their split once, in order, without augmentation.
 
     Args:

@@ -180,7 +180,7 @@ def _units(layers: list[Layer], kept: list[int], readers: list[list[int]]) -> di
                 unit[i] = first
     # Rule 2: inside a branch, it stays with the layer that it feeds. Last ones first, so that
     # what is fed has found its own place.
-    inside = _inside_branches(layers, kept)
+    inside = _inside_branches(layers)
     members: dict[int, list[int]] = {}
     for i in kept:
         members.setdefault(unit[i], []).append(i)
@@ -196,7 +196,7 @@ def _units(layers: list[Layer], kept: list[int], readers: list[list[int]]) -> di
     return unit
 
 
-def _inside_branches(layers: list[Layer], kept: list[int]) -> set[int]:
+def _inside_branches(layers: list[Layer]) -> set[int]:
     """Return the layers beside which another way leads from the input to the loss.
 
     Where a tensor is handed past layer i, from one before it to one after it, there is such a way:

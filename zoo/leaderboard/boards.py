@@ -17,7 +17,11 @@ from zoo.leaderboard.target import Target
 
 
 class Axis(BaseModel):
-    """A metric of the records and which way is better."""
+    """A metric of the records and which way is better.
+
+    Rows whose mean is beyond `worst`, in the metric's own unit, are in tables and in no plot: a run that
+    all but diverged would leave the others no room.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -26,6 +30,13 @@ class Axis(BaseModel):
     direction: Direction
     log: bool = False
     percent: bool = False
+    worst: Finite | None = None
+
+    def is_beyond(self, value: float) -> bool:
+        """Whether a value is worse than the worst that is drawn."""
+        if self.worst is None:
+            return False
+        return value > self.worst if self.direction == "min" else value < self.worst
 
 
 class Baseline(BaseModel):

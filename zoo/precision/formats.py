@@ -125,8 +125,8 @@ class FloatFormat:
         return math.ldexp(1.0, -self.mantissa_bits)
 
 
-# What `precision=NAME` and `precision.quantize.*=NAME` know. To add one: a line here, and a file
-# in conf/precision/ where it is to be typed alone.
+# What `precision.quantize.*=NAME` and the range monitor know. To add one: a line here, and a file in
+# conf/precision/ where it is to be typed alone, as precision=NAME.
 FORMATS: dict[str, FloatFormat] = {
     "fp169": FloatFormat(6, 9),
     "fp169_ftz": FloatFormat(6, 9, subnormals=False),

@@ -1,6 +1,5 @@
 """Everything that is published, gathered from records and boards without a network."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,8 +63,3 @@ def listing(bundle: Bundle) -> dict[str, Any]:
         "files": {name: len(text) for name, text in bundle.boards.files.items()},
         "refused": [{"file": p.name, "reason": p.reason} for p in bundle.refused],
     }  # fmt: skip
-
-
-def as_lines(listed: Mapping[str, Any]) -> str:
-    """Return the listing as JSON, an entry a line."""
-    return json.dumps(listed, indent=1) + "\n"

@@ -1,11 +1,10 @@
 """What does not go together of questions, how they are asked and who reads them."""
 
+from zoo.places import GLUE, QUESTIONS
 from zoo.refusals.rule import Section
 
-# The sets by their `data.task`; zoo.data names them again, which imports torch.
-GLUE = ("cola", "sst2", "mrpc", "stsb", "qqp", "mnli", "qnli", "rte", "wnli")
-QUESTIONS = ("medqa", "medqa_5opt", "medmcqa", "mmlu_medical", "pubmedqa", "bioasq", "folder")
-SETS = {"zoo.data.glue": GLUE, "zoo.data.questions": QUESTIONS}
+# The sets by their `data.task`.
+SETS = {"zoo.data.glue": tuple(GLUE), "zoo.data.questions": (*QUESTIONS, "folder")}
 EVALUATION_ONLY = "mmlu_medical"
 
 

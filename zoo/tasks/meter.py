@@ -101,9 +101,6 @@ class Extent(NamedTuple):
     reads: int
     width: int = 0  # checkpoints of before have none
 
-    def times(self, count: int) -> "Extent":
-        return Extent(*(count * a for a in self))
-
     def plus(self, other: "Extent | None") -> "Extent":
         return self if other is None else Extent(*(a + b for a, b in zip(self, other, strict=True)))
 

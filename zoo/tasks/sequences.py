@@ -1,4 +1,4 @@
-"""What language-model tasks share: batches of rows of tokens, and how they are counted."""
+"""What tasks on text share: batches of rows of tokens, and how they are counted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,9 @@ from zoo.tasks.meter import Meter, SequenceMeter
 
 
 class SequenceTask(Task):
-    """A task whose batch is a mapping with `input_ids` and `labels` (B, S), `lengths` and `targets`.
+    """A task whose batch is a mapping with `input_ids` (B, S), `lengths` and `labels`.
+
+    Labels of a language model are (B, S), beside its `targets`; of a head for a row, (B,).
 
     Args:
         net: the model.

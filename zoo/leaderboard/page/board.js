@@ -41,7 +41,7 @@ function boardSection(board, open, linkOf) {
     const points = placed(board, cost).length;
     const missing = board.groups.length - points;
     plot.hidden = !points;
-    unplaced.textContent = missing ? `${missing} of ${board.groups.length} groups lack a value for this plot and stand only in the table.` : "";
+    unplaced.textContent = missing ? `${missing} of ${board.groups.length} groups have no place in this plot and stand only in the table.` : "";
     unplaced.hidden = !missing;
     const shown = shownGroups();
     found.textContent = words.length ? `${shown.size} of ${board.groups.length} groups` : "";

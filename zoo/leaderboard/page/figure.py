@@ -57,8 +57,8 @@ def frontier_svg(view: View) -> str:
     """Return the frontier plot of a view as an SVG document.
 
     A diamond is on the frontier, a circle is not, a cross is a group with a diverged run; a hollow
-    one is a single run. Bars are the standard deviation over seeds. Groups that lack a value are
-    left out, and a line beneath the plot says how many they are.
+    one is a single run. Bars are the standard deviation over seeds. Groups that lack a value, or
+    are beyond an axis' worst, are left out, and a line beneath the plot says how many they are.
     """
     points = _points(view)
     about = "cost against quality, the mean over seeds of each group of runs"
@@ -74,6 +74,8 @@ def _points(view: View) -> list[_Point]:
     for group in view.groups:
         cost, quality = group.cells[view.cost.key], group.cells[view.board.quality.key]
         if cost.mean is None or quality.mean is None:
+            continue
+        if view.cost.is_beyond(cost.mean) or view.board.quality.is_beyond(quality.mean):
             continue
         x, x_std = _scaled(cost, view.cost.percent)
         y, y_std = _scaled(quality, view.board.quality.percent)
@@ -224,7 +226,9 @@ def _legend(points: list[_Point]) -> list[str]:
 def _notes(view: View, points: list[_Point]) -> list[str]:
     notes = []
     if missing := len(view.groups) - len(points):
-        notes.append(f"{missing} of {len(view.groups)} groups lack a value and are not drawn.")
+        notes.append(
+            f"{missing} of {len(view.groups)} groups have no place here and are not drawn."
+        )
     if len(view.hardware) > 1:
         notes.append(f"{len(view.hardware)} kinds of hardware: times are not comparable.")
     if any(r.emulated for p in points for r in p.group.records):

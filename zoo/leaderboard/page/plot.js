@@ -12,6 +12,7 @@ function placed(board, costIndex) {
   board.groups.forEach((group, index) => {
     const [q, c] = [group.cells[0], group.cells[costIndex + 1]];
     if (q[0] === null || c[0] === null) return;
+    if (beyond(axes[0], q[0]) || beyond(axes[1], c[0])) return;
     const scale = axes.map((axis) => (axis.percent ? 100 : 1));
     points.push({
       group, index, on: on.has(index), single: q[2] < 2,
@@ -20,6 +21,12 @@ function placed(board, costIndex) {
     });
   });
   return points;
+}
+
+/** Whether a value is worse than the worst that its axis draws. */
+function beyond(axis, value) {
+  if (axis.worst === null) return false;
+  return axis.direction === "min" ? value > axis.worst : value < axis.worst;
 }
 
 /** An axis is logarithmic where the board says so and every value can be: a cost of 0 cannot. */

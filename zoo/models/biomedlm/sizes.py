@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from zoo.processes import say
 
 POSITIONS = 1024  # rows of the table of positions: n_ctx
-VOCABULARY = 28_896  # of the paper, the end-of-text token included
 
 
 @dataclass(frozen=True, slots=True)
