@@ -21,6 +21,7 @@ from zoo.leaderboard.claims.judge import Judged, decide, judge
 from zoo.leaderboard.claims.pick import Index
 from zoo.leaderboard.glue import TASKS
 from zoo.leaderboard.record import Record
+from zoo.leaderboard.results.page import tally, verdicts
 from zoo.leaderboard.statistics.interval import Interval
 from zoo.leaderboard.store import scan, write_record
 
@@ -97,6 +98,22 @@ def test_a_bound_that_is_met_exactly() -> None:
     assert decide("at_least", 1.0, None, None) == "undecided"
 
 
+@pytest.mark.parametrize(
+    ("source", "verified", "said"),
+    [
+        ("abstract", True, "the paper"),
+        ("model card", True, "model card"),
+        ("abstract", False, "the paper, not read there"),
+    ],
+)
+def test_who_says_it_is_said(source: str, verified: bool, said: str) -> None:
+    figure = {"value": "much", "source": source, "verified": verified}
+    found = judged(TWO_POINTS, {"more_than": 0}, paper=figure)
+    assert f"| {said} |" in verdicts([found])
+    counted = tally([found], {}, "results").splitlines()[-1]
+    assert counted.endswith("| 1 |" if said == "the paper" else "| 0 |")
+
+
 def test_an_undecided_claim_says_how_many_more_seeds_would_do() -> None:
     shifts = (-0.02, 0.0, 0.02)
     records = [run(s, w, a + (n if w == 8 else 0)) for w, a in ((8, 0.9), (4, 0.88))
@@ -116,6 +133,11 @@ def test_a_claim_of_several_tests_holds_where_all_do_and_fails_where_one_does() 
     assert judged(TWO_POINTS, {"more_than": 0}, tests=tests).verdict == "fails"
     tests = [holds, {"contrast": down, "less_than": 0}]
     assert judged(TWO_POINTS, {"more_than": 0}, tests=tests).verdict == "holds"
+    # Of those that hold the least sure is shown, of those that fail the first.
+    tests = [holds, {"contrast": up, "at_least": 1.4}, {"contrast": up, "at_least": 1}]
+    assert judged(TWO_POINTS, {"more_than": 0}, tests=tests).telling == 1
+    tests = [holds, *({"contrast": down, "more_than": k} for k in (-1, 0))]
+    assert judged(TWO_POINTS, {"more_than": 0}, tests=tests).telling == 1
     # 2 ± 0.497 excludes 2.5 at 95%, but not at the 97.5% that one of two tests needs to fail.
     edge = {"contrast": up, "at_least": 2.55}
     assert judged(TWO_POINTS, {"at_least": 2.55}).verdict == "fails"

@@ -26,6 +26,11 @@ class Figure(_Part):
     source: str
     verified: bool
 
+    @property
+    def is_of_the_paper(self) -> bool:
+        """Whether the source is the paper itself, and no card, notebook or inference."""
+        return self.source in ("abstract", "paper")
+
 
 class GroupSpec(_Part):
     """Which runs: a condition on them, added to the claim's own; `metric` where it differs.

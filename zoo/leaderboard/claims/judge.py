@@ -41,7 +41,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A claim with its verdict, and the outcome that decided it, or the first that did not."""
+    """A claim with its verdict, and what each of its tests measured."""
 
     claim: Claim
     paper: str
@@ -51,8 +51,12 @@ class Judged:
 
     @property
     def telling(self) -> int:
-        """The index of the test that the table shows: the one that decided."""
-        return next((i for i, o in enumerate(self.outcomes) if o.verdict == self.verdict), 0)
+        """The index of the test that tables show: the one that decided; of all that hold, the least sure."""
+        deciding = [i for i, o in enumerate(self.outcomes) if o.verdict == self.verdict]
+        p = [self.outcomes[i].p for i in deciding]
+        if self.verdict != "holds" or any(v is None for v in p):
+            return deciding[0] if deciding else 0
+        return max(deciding, key=lambda i: self.outcomes[i].p or 0.0)
 
 
 def judge(claim: Claim, paper: str, index: Index) -> Judged:

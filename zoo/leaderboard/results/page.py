@@ -66,7 +66,7 @@ def verdicts(judged: Sequence[Judged]) -> str:
 
 
 NOTES = (
-    "Of several tests of a claim the one that decides is shown. `k more seeds` would decide it with a chance of 80%, "
+    "Of several tests of a claim the one that decides is shown; where all hold, the least sure. `k more seeds` would decide it with a chance of 80%, "
     "were effect and spread as measured. Verdicts are not corrected for their number. `ours`: implied by the method, "
     "or a bound of ours ([claims](../claims.md))."
 )
@@ -75,7 +75,9 @@ NOTES = (
 def _said_by(claim: Claim) -> str:
     if claim.paper is None:
         return "ours"
-    return "the paper" if claim.paper.verified else "the paper, not read there"
+    if not claim.paper.verified:
+        return "the paper, not read there"
+    return "the paper" if claim.paper.is_of_the_paper else claim.paper.source
 
 
 def tally(judged: Sequence[Judged], pages: dict[str, Results], folder: str) -> str:
@@ -105,7 +107,10 @@ def tally(judged: Sequence[Judged], pages: dict[str, Results], folder: str) -> s
 
 
 def _read(judged: Iterable[Judged]) -> int:
-    return sum(j.claim.paper is not None and j.claim.paper.verified for j in judged)
+    return sum(
+        j.claim.paper is not None and j.claim.paper.verified and j.claim.paper.is_of_the_paper
+        for j in judged
+    )
 
 
 def _table(table: Table, index: Index) -> str:
