@@ -164,9 +164,9 @@ class ScaleFrom(_Section):
 
 
 class OptimizerSection(_Open):
-    lr: float = Field(ge=0, le=1e6)
+    lr: float = Field(ge=0, le=1e37)
     momentum: float | None = Field(None, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0, le=1e6)
+    weight_decay: float = Field(0.0, ge=0, le=1e37)
     nesterov: bool | None = None
     betas: list[Annotated[float, Field(ge=0, lt=1)]] | None = Field(
         None, min_length=2, max_length=2

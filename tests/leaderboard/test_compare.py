@@ -15,8 +15,10 @@ from tests import processes
 from tests.conftest import UNCOMPILED
 from tests.factories import make_record
 from zoo.cli import app
+from zoo.config import check, compose
 from zoo.errors import UserError
 from zoo.leaderboard.compare import ratio_of
+from zoo.leaderboard.record import deciding_config, identity
 from zoo.leaderboard.store import write_record
 from zoo.verbs.compare import _overrides
 
@@ -72,7 +74,11 @@ def test_the_verb_alternates_and_says_what_it_found(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_side_that_is_a_run_has_what_is_common_too(tmp_path: Path) -> None:
-    record = make_record(0, command="python train.py model.width=2")
+    config = deciding_config(check(compose(["model.width=2"])))
+    record = make_record(0, config=config, command="python train.py model.width=2")
+    record = record.model_copy(
+        update={"id": identity(config, record.data.sha256, record.zoo_version)}
+    )
     write_record(record, tmp_path / record.id / "record.json")
     words = _overrides(record.id, "precision=bf16 seed=3", 7, tmp_path, tmp_path / "none")
     assert words[:3] == ["precision=bf16", "seed=3", "model.width=2"]

@@ -1,18 +1,18 @@
 """Which runs share a count of their operations."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tests.conftest import TINY
 from zoo.checkpoint import tokenizer_of
 from zoo.config import build, check, compose
 from zoo.run import Run
 from zoo.tasks import metering
-from zoo.tasks.base import Task, meta, on_meta
+from zoo.tasks.base import Task
 from zoo.tasks.classification import ClassificationTask
-from zoo.tasks.meter import run_once
+from zoo.tasks.meter import extent_of
 from zoo.tasks.sequences import SequenceTask
 
 TEXT = ["data.vocab_size=300", "data.eval_samples=8", "trainer.max_steps=2"]
@@ -77,16 +77,20 @@ def test_sequences_are_counted_once_whatever_the_batch(counted: Any) -> None:
 
 
 @pytest.mark.parametrize("model", ["bert", "mosaicbert", "biomedlm"])
-def test_what_is_computed_again_to_save_memory_is_no_flop_of_the_training(model: str) -> None:
-    size = {"vocab_size": 99, "pad_token_id": 0, "max_length": 16}
-    nets = [
-        build(
-            dict(compose([f"model={model}", f"model.gradient_checkpointing={again}"]).model), **size
+def test_what_is_computed_again_to_save_memory_is_no_flop_of_the_training(
+    model: str, tmp_path: Path
+) -> None:
+    found = []
+    for again in (False, True):
+        words = [f"model={model}", f"model.gradient_checkpointing={again}", *TEXT, "logger=none"]
+        config = check(
+            compose([*words, "data.max_length=16", f"paths.output_dir={tmp_path / str(again)}"])
         )
-        for again in (False, True)
-    ]
-    ids = meta(2, 16, dtype=torch.long)
-    inputs = {"input_ids": ids, "attention_mask": ids, "labels": ids}
-    once, again = (run_once(on_meta(net), inputs) for net in nets)
-    assert once == again
-    assert nets[1].is_gradient_checkpointing, "in training it is as it was asked for"
+        data = build(config["data"], seed=0, **tokenizer_of(None))
+        with Run(config, data, None) as run:
+            net: Any = run.task(run.net()).net
+            assert net.is_gradient_checkpointing == again, "in training it is as it was asked for"
+            assert run.meter is not None
+            found.append(run.meter.taken(1, 2, extent_of([16, 9], [3, 1])))
+    assert found[0] == found[1]
+    assert found[0]["flops/total"] > 0
